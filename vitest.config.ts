@@ -1,0 +1,46 @@
+import { defineConfig } from 'vitest/config';
+
+/**
+ * Three kinds of test, told apart by the end of their name:
+ *   *.test.ts      unit: pure or in-process, no cluster, milliseconds each
+ *   *.api.test.ts  against one real kube-apiserver with etcd (hack/apiserver.ts starts it once for all files)
+ *   *.e2e.test.ts  on the shared kind cluster, a namespace each
+ */
+const shared = { exclude: ['**/node_modules/**', '**/dist/**', '**/.cache/**'] };
+
+export default defineConfig({
+  test: {
+    reporters: ['default'],
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: 'unit',
+          include: ['**/*.test.ts'],
+          exclude: [...shared.exclude, '**/*.api.test.ts', '**/*.e2e.test.ts'],
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'api',
+          include: ['**/*.api.test.ts'],
+          globalSetup: ['hack/apiserver.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'e2e',
+          include: ['**/*.e2e.test.ts'],
+          globalSetup: ['test-e2e/global-setup.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          maxWorkers: 3,
+        },
+      },
+    ],
+  },
+});
