@@ -1,0 +1,54 @@
+/** What an engine's session can fail with. Each carries a code to branch on and a remedy to show. */
+
+export abstract class EngineError extends Error {
+  abstract readonly code: string;
+  /** What a person should do next, in one sentence. */
+  abstract readonly remedy: string;
+}
+
+/** No session: the member does not answer, or refuses the operator's credentials. Try again later. */
+export class UnreachableError extends EngineError {
+  override readonly name = 'UnreachableError';
+  readonly code = 'Unreachable';
+  readonly remedy = 'Look at the pod and its log; the operator tries again by itself.';
+}
+
+/** A schema file failed, or an applied one was changed. Nothing of that file was kept, nor any file after it applied. */
+export class SchemaError extends EngineError {
+  override readonly name = 'SchemaError';
+  readonly code: 'SchemaFailed' | 'SchemaChanged';
+  readonly remedy: string;
+  readonly file: string;
+  /** Where in the file the server saw the error, if it said. */
+  readonly line?: number;
+  /** Files that were applied by the same call before this one failed. */
+  readonly applied: readonly string[];
+
+  constructor(
+    code: 'SchemaFailed' | 'SchemaChanged',
+    message: string,
+    detail: { file: string; line?: number | undefined; remedy: string; applied: readonly string[] },
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.code = code;
+    this.file = detail.file;
+    this.remedy = detail.remedy;
+    this.applied = detail.applied;
+    if (detail.line !== undefined) this.line = detail.line;
+  }
+}
+
+/** A broadcast beyond the next one was offered: those between must come first. */
+export class BroadcastGapError extends EngineError {
+  override readonly name = 'BroadcastGapError';
+  readonly code = 'BroadcastGap';
+  readonly remedy = 'Apply the versions between, oldest first.';
+}
+
+/** The engine declined to promote the member, or did not report back in time. */
+export class SwitchoverError extends EngineError {
+  override readonly name = 'SwitchoverError';
+  readonly code = 'SwitchoverRefused';
+  readonly remedy = 'Wait until the replica streams without lag (under strong consistency: is synchronous), then try again.';
+}
