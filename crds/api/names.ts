@@ -1,0 +1,85 @@
+/**
+ * Names that more than one part must agree on: the group, its kinds, labels, annotations, and the objects of a fleet
+ * (docs/architecture.md). Every child's name is made here, from its parent's alone.
+ */
+
+export const group = 'shardwright.io';
+export const version = 'v1alpha1';
+export const apiVersion = 'shardwright.io/v1alpha1';
+export const category = 'shardwright';
+
+export interface Resource {
+  readonly kind: string;
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+}
+
+export const resources = {
+  shardCluster: {
+    kind: 'ShardCluster',
+    plural: 'shardclusters',
+    singular: 'shardcluster',
+    shortNames: ['shc'],
+  },
+  shard: { kind: 'Shard', plural: 'shards', singular: 'shard', shortNames: ['shd'] },
+  shardMigration: {
+    kind: 'ShardMigration',
+    plural: 'shardmigrations',
+    singular: 'shardmigration',
+    shortNames: ['shm'],
+  },
+  backupPolicy: {
+    kind: 'BackupPolicy',
+    plural: 'backuppolicies',
+    singular: 'backuppolicy',
+    shortNames: ['bkp'],
+  },
+} as const satisfies Record<string, Resource>;
+
+export const labels = {
+  managedBy: 'app.kubernetes.io/managed-by',
+  managedByValue: 'shardwright',
+  /** Name of the ShardCluster. */
+  cluster: 'shardwright.io/cluster',
+  /** Name of the Shard. */
+  shard: 'shardwright.io/shard',
+} as const;
+
+export const annotations = {
+  /** `"true"` on a ShardCluster or Shard: nothing below it is changed until it is taken away. */
+  paused: 'shardwright.io/paused',
+} as const;
+
+/** Labels of everything that belongs to a fleet. */
+export function clusterLabels(cluster: string): Record<string, string> {
+  return { [labels.managedBy]: labels.managedByValue, [labels.cluster]: cluster };
+}
+
+/** Labels of everything that belongs to one shard. */
+export function shardLabels(cluster: string, shard: string): Record<string, string> {
+  return { ...clusterLabels(cluster), [labels.shard]: shard };
+}
+
+/** Objects of a fleet as a whole. */
+export const clusterChildren = {
+  shard: (cluster: string, ordinal: number): string => `${cluster}-${ordinal}`,
+  map: (cluster: string): string => `${cluster}-map`,
+  mapPage: (cluster: string, page: number): string => `${cluster}-map-${page}`,
+  authoritySecret: (cluster: string): string => `${cluster}-ca`,
+  internalSecret: (cluster: string): string => `${cluster}-internal`,
+  appSecret: (cluster: string): string => `${cluster}-app`,
+} as const;
+
+/** Objects of one shard, from the Shard's name. The StatefulSet, its guards and the read-write Service bear it as it is. */
+export const shardChildren = {
+  readOnlyService: (shard: string): string => `${shard}-ro`,
+  headlessService: (shard: string): string => `${shard}-members`,
+  settings: (shard: string): string => `${shard}-settings`,
+  certificateSecret: (shard: string): string => `${shard}-tls`,
+} as const;
+
+/** Whether a person has asked the operator to keep its hands off. */
+export function isPaused(object: { metadata: { annotations?: Record<string, string> } }): boolean {
+  return object.metadata.annotations?.[annotations.paused] === 'true';
+}
