@@ -1,0 +1,7 @@
+/** Everything an application may import from `shardwright/client`. */
+export type * from './client.ts';
+export { createClient } from './create-client.ts';
+export { createClientFromDirectory, type DirectoryOptions } from './from-directory.ts';
+export type * from './hooks.ts';
+export type * from './merge.ts';
+export type * from './options.ts';
