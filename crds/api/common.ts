@@ -74,7 +74,7 @@ export const duration = text({
 export const cron = text({
   min: 9,
   max: 128,
-  pattern: /^[0-9*\/,-]+( +[0-9*\/,-]+){2} +[0-9A-Za-z*\/,-]+ +[0-9A-Za-z*\/,-]+$/,
+  pattern: /^[0-9*/,-]+( +[0-9*/,-]+){2} +[0-9A-Za-z*/,-]+ +[0-9A-Za-z*/,-]+$/,
   message: 'must be five cron fields (minute hour day month weekday), such as "0 2 * * 0"',
 });
 

@@ -91,7 +91,7 @@ export const engineSpec = z.object({
   image: text({
     min: 1,
     max: 512,
-    pattern: /^[A-Za-z0-9][A-Za-z0-9._:@\/-]*$/,
+    pattern: /^[A-Za-z0-9][A-Za-z0-9._:@/-]*$/,
     message: 'must be an image reference such as registry.example/postgres:17',
   })
     .exactOptional()

@@ -8,8 +8,11 @@ export const version = 'v1alpha1';
 export const apiVersion = 'shardwright.io/v1alpha1';
 export const category = 'shardwright';
 
+/** How a kind is served; also what the kernel's `defineResource` wants. */
 export interface Resource {
+  readonly apiVersion: string;
   readonly kind: string;
+  readonly namespaced: boolean;
   readonly plural: string;
   readonly singular: string;
   readonly shortNames: readonly string[];
@@ -17,19 +20,32 @@ export interface Resource {
 
 export const resources = {
   shardCluster: {
+    apiVersion,
+    namespaced: true,
     kind: 'ShardCluster',
     plural: 'shardclusters',
     singular: 'shardcluster',
     shortNames: ['shc'],
   },
-  shard: { kind: 'Shard', plural: 'shards', singular: 'shard', shortNames: ['shd'] },
+  shard: {
+    apiVersion,
+    namespaced: true,
+    kind: 'Shard',
+    plural: 'shards',
+    singular: 'shard',
+    shortNames: ['shd'],
+  },
   shardMigration: {
+    apiVersion,
+    namespaced: true,
     kind: 'ShardMigration',
     plural: 'shardmigrations',
     singular: 'shardmigration',
     shortNames: ['shm'],
   },
   backupPolicy: {
+    apiVersion,
+    namespaced: true,
     kind: 'BackupPolicy',
     plural: 'backuppolicies',
     singular: 'backuppolicy',

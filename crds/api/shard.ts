@@ -3,7 +3,7 @@
  * needs nothing else.
  */
 import { z } from 'zod';
-import { identifier, keyValue, localReference, metadata, objectName, regionName } from './common.ts';
+import { identifier, localReference, metadata, objectName, regionName } from './common.ts';
 import { conditions } from './conditions.ts';
 import {
   consistency,
@@ -17,6 +17,7 @@ import {
 } from './engine-spec.ts';
 import { apiVersion } from './names.ts';
 import { parseObject } from './parse.ts';
+import { partition } from './partition.ts';
 import { listAtomic, listMap } from './rules.ts';
 import { accessSpec, tlsSpec } from './shard-cluster.ts';
 import { algorithm, keyType, shardOrdinal } from './sharding-spec.ts';
@@ -25,31 +26,6 @@ export const shardState = z
   .enum(['active', 'readonly', 'maintenance'])
   .describe('`active`: reads and writes. `readonly`: reads only. `maintenance`: neither.');
 export type ShardState = z.infer<typeof shardState>;
-
-/** What a shard owns. The fields in use follow from the fleet's algorithm; all absent or empty: it owns nothing. */
-export const partition = z.object({
-  slots: z
-    .string()
-    .max(262_144)
-    .exactOptional()
-    .describe('Slots as ranges, both ends included: "0-4095,8192-8300". With hash and geo.'),
-  ranges: listAtomic(
-    z
-      .array(
-        z.object({
-          from: keyValue.exactOptional().describe('First key; from the least if absent.'),
-          to: keyValue.exactOptional().describe('First key beyond; to the greatest if absent.'),
-        }),
-      )
-      .max(4096),
-  )
-    .exactOptional()
-    .describe('Key ranges. With range.'),
-  keys: listAtomic(z.array(keyValue).max(4096)).exactOptional().describe('Single keys. With directory.'),
-  isDefault: z.boolean().exactOptional().describe('Owns all keys without an entry. With directory.'),
-  region: regionName.exactOptional().describe('Owns rows of this region only. With geo.'),
-});
-export type ShardPartition = z.infer<typeof partition>;
 
 const generation = z.int().min(1);
 
@@ -94,7 +70,7 @@ export const shardSpec = z.object({
       slots: z.int().min(256).max(1_048_576).describe('Slots of the fleet.'),
       geoColumn: identifier.exactOptional().describe('Column that holds the region. With geo.'),
       tables: shardTables.default([]).describe('Tables of the fleet.'),
-      partition: partition.prefault({}).describe('What this shard owns.'),
+      partition: partition.describe('What this shard owns.'),
       slotCount: z.int().min(0).exactOptional().describe('How many slots it owns.'),
     })
     .describe('How the fleet is sharded, and what of it is here.'),
