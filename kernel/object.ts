@@ -28,3 +28,23 @@ export interface OwnerReference {
   controller?: boolean;
   blockOwnerDeletion?: boolean;
 }
+
+/** Names an object within its kind; a cluster-scoped object has no namespace. */
+export interface ObjectKey {
+  readonly namespace?: string | undefined;
+  readonly name: string;
+}
+
+/** `namespace/name`, or `name` alone for a cluster-scoped object: the form that stores, queues and logs use. */
+export function keyOf(object: KubeObject): string {
+  return formatKey(object.metadata);
+}
+
+export function formatKey(key: ObjectKey): string {
+  return key.namespace ? `${key.namespace}/${key.name}` : key.name;
+}
+
+export function parseKey(text: string): ObjectKey {
+  const slash = text.indexOf('/');
+  return slash < 0 ? { name: text } : { namespace: text.slice(0, slash), name: text.slice(slash + 1) };
+}
