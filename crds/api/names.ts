@@ -65,6 +65,10 @@ export const labels = {
 export const annotations = {
   /** `"true"` on a ShardCluster or Shard: nothing below it is changed until it is taken away. */
   paused: 'shardwright.io/paused',
+  /** On a ShardCluster: a value not seen before gives the application's logins new passwords. */
+  rotate: 'shardwright.io/rotate',
+  /** On a ShardCluster: a value not seen before gives the fleet's own authority a successor. */
+  rotateAuthority: 'shardwright.io/rotate-ca',
 } as const;
 
 /** Labels of everything that belongs to a fleet. */

@@ -61,6 +61,11 @@ export const shardSpec = z.object({
       internal: objectName.describe('Secret with the operator’s own passwords.'),
       app: objectName.describe('Secret with the application’s logins.'),
       tls: objectName.describe('Secret with the server certificate.'),
+      version: z
+        .string()
+        .max(128)
+        .exactOptional()
+        .describe('Changes when the application’s passwords do: the logins are then made sure of again.'),
     })
     .describe('Names of the Secrets that it uses.'),
   sharding: z
@@ -116,6 +121,16 @@ export const shardStatus = z.object({
   generation: z.int().min(0).exactOptional().describe('Generation in force in the database.'),
   readerGeneration: z.int().min(0).exactOptional().describe('Reader generation in force in the database.'),
   state: shardState.exactOptional(),
+  secretsVersion: z
+    .string()
+    .max(128)
+    .exactOptional()
+    .describe('spec.secrets.version in force in the database.'),
+  accessHash: z
+    .string()
+    .max(128)
+    .exactOptional()
+    .describe('Hash of the logins and grants that the database was last given.'),
   schema: z
     .object({
       hash: z.string().max(128).exactOptional().describe('Hash of the files that were all applied.'),
