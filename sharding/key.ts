@@ -18,7 +18,9 @@ const maxBigint = 2n ** 63n - 1n;
 export function normalizeKey(key: Key, keyType: KeyType): string {
   switch (keyType) {
     case 'bigint':
-      return typeof key === 'number' && Number.isSafeInteger(key) ? String(key === 0 ? 0 : key) : String(toBigint(key));
+      return typeof key === 'number' && Number.isSafeInteger(key)
+        ? String(key === 0 ? 0 : key)
+        : String(toBigint(key));
     case 'text':
       return checkText(key);
     case 'uuid': {
@@ -61,7 +63,10 @@ export function toBigint(key: Key): bigint {
     throw new InvalidKeyError(`${key} is not a safe integer`, 'Pass larger keys as a bigint or as digits.');
   }
   if (typeof key === 'string' && !/^[+-]?\d{1,30}$/.test(key)) {
-    throw new InvalidKeyError(`${quote(key)} is not a whole number`, 'Pass a number, a bigint or decimal digits.');
+    throw new InvalidKeyError(
+      `${quote(key)} is not a whole number`,
+      'Pass a number, a bigint or decimal digits.',
+    );
   }
   const value = BigInt(typeof key === 'string' && key.startsWith('+') ? key.slice(1) : key);
   if (value < minBigint || value > maxBigint) {
@@ -76,7 +81,10 @@ export function checkText(key: Key): string {
     throw new InvalidKeyError(`a text key cannot be a ${typeof key}`, 'Pass the key as a string.');
   }
   if (key.includes('\0') || !key.isWellFormed()) {
-    throw new InvalidKeyError('the text has a NUL or a lone surrogate', 'PostgreSQL cannot store such text; encode it.');
+    throw new InvalidKeyError(
+      'the text has a NUL or a lone surrogate',
+      'PostgreSQL cannot store such text; encode it.',
+    );
   }
   return key;
 }

@@ -1,7 +1,29 @@
 /**
  * A map as pages: what is stored (one ConfigMap per page) and what is sent. A page is changed by one compare-and-swap
- * and carries the epoch of its last change. The map's epoch is the highest of its pages.
+ * and carries the epoch of its last change; the map's epoch is the highest of its pages. Pages are decoded strictly: any
+ * damage is a {@link DamagedMapError} that names the page, never a wrong owner.
+ *
+ * Entries of range and directory maps lie in the page that their key hashes to, so one split or one new entry changes one
+ * page, whatever its order.
  */
+import { crc32 } from 'node:zlib';
+import { assertNever } from './assert-never.ts';
+import { checkMap } from './check.ts';
+import { DamagedMapError, InvalidChangeError } from './errors.ts';
+import { compareKeys } from './key.ts';
+import type { MapShard, OwnedRange, Owners, Ownership, ShardMap, SlotOwners } from './map.ts';
+import {
+  decodeEntries,
+  decodeHeader,
+  decodeShards,
+  decodeSlots,
+  type Entry,
+  encodeEntries,
+  encodeHeader,
+  encodeShards,
+  encodeSlots,
+  type Header,
+} from './page-codec.ts';
 
 /** Plain JSON. `data` is the page's content, deflated, in base64. */
 export interface MapPage {
@@ -11,7 +33,222 @@ export interface MapPage {
   readonly data: string;
 }
 
+export const shardsPerPage = 4096;
+export const slotsPerPage = 65_536;
+const entriesPerPage = 2048;
+
+/** A ConfigMap holds 1 MiB; the rest is for its metadata and the base64 of the page's JSON. */
+const maxPageChars = 900_000;
+
 /** Name of the ConfigMap that holds a page. */
 export function pageConfigMapName(cluster: string, id: string): string {
   return id === 'header' ? `${cluster}-map` : `${cluster}-map-${id}`;
+}
+
+/**
+ * All pages of a map, in an order that is safe to write one by one: shards before the owners that name them. With the
+ * pages stored now as `previous`, pages of equal content keep their epoch, and the others get the map's: what
+ * {@link changedPages} then gives is what must be written.
+ */
+export function toPages(map: ShardMap, previous: readonly MapPage[] = []): readonly MapPage[] {
+  const before = new Map(previous.map(page => [page.id, page]));
+  const entryPages = before.has('header') ? headerOf(previous).entryPages : freshEntryPages(map);
+  return contents(map, entryPages)
+    .map(({ id, data }) => {
+      const old = before.get(id);
+      if (old !== undefined && old.data === data) return old;
+      if (data.length > maxPageChars) {
+        throw new InvalidChangeError(
+          `page ${id} of the map has ${data.length} bytes`,
+          'Use fewer or shorter keys.',
+        );
+      }
+      return { id, epoch: map.epoch, data };
+    })
+    .toArray();
+}
+
+/** Those of `next` that differ from what is stored. */
+export function changedPages(previous: readonly MapPage[], next: readonly MapPage[]): readonly MapPage[] {
+  const before = new Map(previous.map(page => [page.id, page]));
+  return next.filter(page => before.get(page.id)?.data !== page.data);
+}
+
+/** Throws DamagedMapError, or UnknownFormatError for a map from another version. Pages in any order. */
+export function fromPages(pages: readonly MapPage[]): ShardMap {
+  const byId = new Map<string, MapPage>();
+  for (const page of pages) {
+    if (byId.has(page.id)) throw damaged(page.id, 'is there twice');
+    byId.set(page.id, page);
+  }
+  const { shardPages, entryPages, regions, algorithm, ...rest } = headerOf(pages);
+  const take = <T>(id: string, decode: (data: string, id: string) => T): T => {
+    const page = byId.get(id);
+    if (page === undefined) throw damaged(id, 'is missing');
+    return decode(page.data, id);
+  };
+  const shards: MapShard[] = [];
+  for (let n = 0; n < shardPages; n++) {
+    shards.push(
+      ...take(`shards-${n}`, (data, id) => decodeShards(data, id, rest.cluster, n * shardsPerPage)),
+    );
+  }
+  const slotOwners = (region?: string): SlotOwners => {
+    const count = pageCount(rest.slots, slotsPerPage);
+    return joinSlots(
+      Array.from({ length: count }, (_, n) => {
+        const length = Math.min(slotsPerPage, rest.slots);
+        return take(slotPageId(n, region), (data, id) => decodeSlots(data, id, length));
+      }),
+      rest.slots,
+    );
+  };
+  const entries = (): readonly Entry[] =>
+    Array.from({ length: entryPages }, (_, n) => take(`entries-${n}`, decodeEntries)).flat();
+  const map: ShardMap = {
+    ...rest,
+    epoch: epochOf(pages),
+    shards,
+    ownership: ownershipOf(algorithm, regions, rest.keyType, slotOwners, entries),
+  };
+  const problem = checkMap(map)[0];
+  if (problem !== undefined) throw damaged('header', `heads a map in which ${problem}`);
+  return map;
+}
+
+/** The highest epoch of the pages: the map's. */
+export function epochOf(pages: readonly MapPage[]): number {
+  return pages.reduce((highest, page) => Math.max(highest, page.epoch), 0);
+}
+
+function headerOf(pages: readonly MapPage[]): Header {
+  const page = pages.find(candidate => candidate.id === 'header');
+  if (page === undefined) throw damaged('header', 'is missing');
+  return decodeHeader(page.data, page.id);
+}
+
+function* contents(map: ShardMap, entryPages: number): Generator<{ id: string; data: string }, undefined> {
+  const shardPages = pageCount((map.shards.at(-1)?.ordinal ?? 0) + 1, shardsPerPage);
+  const byPage = Map.groupBy(map.shards, shard => Math.floor(shard.ordinal / shardsPerPage));
+  for (let n = 0; n < shardPages; n++) {
+    yield { id: `shards-${n}`, data: encodeShards(byPage.get(n) ?? [], map.cluster, n * shardsPerPage) };
+  }
+  yield { id: 'header', data: encodeHeader(map, { shardPages, entryPages }) };
+  const { ownership } = map;
+  switch (ownership.algorithm) {
+    case 'hash':
+      yield* slotPages(ownership.owners);
+      return;
+    case 'geo':
+      for (const [region, owners] of ownership.regions) yield* slotPages(owners, region);
+      return;
+    case 'range':
+      yield* entryContents(
+        ownership.ranges.map(({ from, write, read }) => ({ key: from ?? null, write, read })),
+        entryPages,
+      );
+      return;
+    case 'directory':
+      yield* entryContents(
+        [
+          { key: null, ...ownership.fallback },
+          ...ownership.entries
+            .entries()
+            .map(([key, owners]) => ({ key, ...owners }))
+            .toArray(),
+        ],
+        entryPages,
+      );
+      return;
+    default:
+      assertNever(ownership);
+  }
+}
+
+function* slotPages(owners: SlotOwners, region?: string): Generator<{ id: string; data: string }, undefined> {
+  for (let n = 0; n * slotsPerPage < owners.write.length; n++) {
+    const [start, end] = [n * slotsPerPage, (n + 1) * slotsPerPage];
+    const write = owners.write.subarray(start, end);
+    const read = owners.read === owners.write ? write : owners.read.subarray(start, end);
+    yield { id: slotPageId(n, region), data: encodeSlots(write, read) };
+  }
+}
+
+function* entryContents(
+  entries: readonly Entry[],
+  pages: number,
+): Generator<{ id: string; data: string }, undefined> {
+  const byPage = Map.groupBy(entries, entry => (entry.key === null ? 0 : crc32(entry.key) % pages));
+  for (let n = 0; n < pages; n++) yield { id: `entries-${n}`, data: encodeEntries(byPage.get(n) ?? []) };
+}
+
+function ownershipOf(
+  algorithm: Ownership['algorithm'],
+  regions: readonly string[],
+  keyType: ShardMap['keyType'],
+  slotOwners: (region?: string) => SlotOwners,
+  entries: () => readonly Entry[],
+): Ownership {
+  switch (algorithm) {
+    case 'hash':
+      return { algorithm, owners: slotOwners() };
+    case 'geo':
+      return { algorithm, regions: new Map(regions.map(region => [region, slotOwners(region)])) };
+    case 'range': {
+      const ranges = entries().map(
+        ({ key, ...owners }): OwnedRange => (key === null ? owners : { from: key, ...owners }),
+      );
+      ranges.sort((a, b) =>
+        a.from === undefined ? -1 : b.from === undefined ? 1 : compareKeys(a.from, b.from, keyType),
+      );
+      return { algorithm, ranges };
+    }
+    case 'directory': {
+      const all = new Map<string | null, Owners>();
+      for (const { key, write, read } of entries()) {
+        if (all.has(key))
+          throw damaged('header', `heads a directory with two entries for ${key ?? 'the default'}`);
+        all.set(key, { write, read });
+      }
+      const fallback = all.get(null);
+      if (fallback === undefined) throw damaged('entries-0', 'has no default');
+      const explicit = [...all].filter((entry): entry is [string, Owners] => entry[0] !== null);
+      return { algorithm, fallback, entries: new Map(explicit) };
+    }
+    default:
+      return assertNever(algorithm);
+  }
+}
+
+function joinSlots(pages: readonly SlotOwners[], slots: number): SlotOwners {
+  const [only] = pages;
+  if (only !== undefined && pages.length === 1) return only;
+  const write = new Uint32Array(slots);
+  pages.forEach((page, n) => write.set(page.write, n * slotsPerPage));
+  if (pages.every(page => page.read === page.write)) return { write, read: write };
+  const read = new Uint32Array(slots);
+  pages.forEach((page, n) => read.set(page.read, n * slotsPerPage));
+  return { write, read };
+}
+
+function slotPageId(n: number, region?: string): string {
+  return region === undefined ? `slots-${n}` : `slots-${region}-${n}`;
+}
+
+/** The number of entry pages is fixed when a map is made: an entry must not change its page. */
+function freshEntryPages(map: ShardMap): number {
+  const { ownership } = map;
+  if (ownership.algorithm === 'range') return pageCount(ownership.ranges.length, entriesPerPage);
+  return ownership.algorithm === 'directory' ? pageCount(ownership.entries.size, entriesPerPage) : 0;
+}
+
+function pageCount(items: number, perPage: number): number {
+  return Math.max(1, Math.ceil(items / perPage));
+}
+
+function damaged(id: string, problem: string): DamagedMapError {
+  return new DamagedMapError(
+    `page ${id} ${problem}`,
+    'Fetch the whole map again, or restore its ConfigMaps.',
+  );
 }

@@ -40,7 +40,12 @@ export type Partition =
  * True when the partition names the key. A directory's fallback answers for entries only: which keys have none is
  * known to the whole map alone.
  */
-export function partitionContains(partition: Partition, keyType: KeyType, key: Key, region?: string): boolean {
+export function partitionContains(
+  partition: Partition,
+  keyType: KeyType,
+  key: Key,
+  region?: string,
+): boolean {
   switch (partition.kind) {
     case 'slots':
       return inRanges(partition.ranges, slotOf(key, keyType, partition.slots));

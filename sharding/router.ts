@@ -68,7 +68,10 @@ export function createRouter(map: ShardMap): Router {
   function shardAt(ordinal: number): MapShard {
     const shard = byOrdinal[ordinal];
     if (shard === undefined) {
-      throw new DamagedMapError(`the map gives keys to shard ${ordinal}, which it lacks`, 'Fetch the whole map.');
+      throw new DamagedMapError(
+        `the map gives keys to shard ${ordinal}, which it lacks`,
+        'Fetch the whole map.',
+      );
     }
     return shard;
   }
@@ -128,7 +131,10 @@ function finder(map: ShardMap): (key: RouteKey) => Found {
         const owners = regions.get(key.region);
         if (owners === undefined) {
           const known = [...regions.keys()].join(', ');
-          throw new InvalidKeyError(`the map has no region ${JSON.stringify(key.region)}`, `Use one of: ${known}.`);
+          throw new InvalidKeyError(
+            `the map has no region ${JSON.stringify(key.region)}`,
+            `Use one of: ${known}.`,
+          );
         }
         return bySlot(owners, slotOf(key.key, keyType, slots));
       };

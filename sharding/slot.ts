@@ -51,7 +51,8 @@ function hashText(key: Key): number {
   if (typeof key === 'string' && key.length <= 512) {
     for (let i = 0; i < key.length; i++) {
       const unit = key.charCodeAt(i);
-      if (unit === 0 || unit > 0x7f) return hashBytes(scratch, encoder.encodeInto(checkText(key), scratch).written);
+      if (unit === 0 || unit > 0x7f)
+        return hashBytes(scratch, encoder.encodeInto(checkText(key), scratch).written);
       scratch[i] = unit;
     }
     return hashBytes(scratch, key.length);
