@@ -71,7 +71,8 @@ export class AlreadyExistsError extends ApiError {
 
 export class ForbiddenError extends ApiError {
   override readonly code = 'Forbidden';
-  override readonly remedy = 'Grant the right named in the message to the account in use (RBAC), or raise the quota.';
+  override readonly remedy =
+    'Grant the right named in the message to the account in use (RBAC), or raise the quota.';
 }
 
 export class UnauthorizedError extends ApiError {
@@ -95,7 +96,8 @@ export class GoneError extends ApiError {
 
 export class TooManyRequestsError extends ApiError {
   override readonly code = 'TooManyRequests';
-  override readonly remedy = 'Wait for retryAfterMs; if it persists, give the account its own priority level.';
+  override readonly remedy =
+    'Wait for retryAfterMs; if it persists, give the account its own priority level.';
   override readonly retryable = true;
   readonly retryAfterMs: number;
 
@@ -122,7 +124,8 @@ export class ConnectionError extends KubeError {
 /** The request took longer than its deadline; whether the server acted on it is unknown. */
 export class DeadlineError extends KubeError {
   override readonly code = 'Deadline';
-  override readonly remedy = 'Check the load of the API server; raise deadlineMs if the request is expected to be slow.';
+  override readonly remedy =
+    'Check the load of the API server; raise deadlineMs if the request is expected to be slow.';
   override readonly retryable = true;
 }
 
@@ -135,7 +138,8 @@ export class AbortedError extends KubeError {
 /** The answer was not what the API promises. */
 export class ProtocolError extends KubeError {
   override readonly code = 'Protocol';
-  override readonly remedy = 'Check that the address is a Kubernetes API server and not a proxy or a login page.';
+  override readonly remedy =
+    'Check that the address is a Kubernetes API server and not a proxy or a login page.';
   override readonly retryable = true;
 }
 

@@ -26,7 +26,9 @@ export function resourcePath(
   resource: Resource,
   at: { readonly namespace?: string | undefined; readonly name?: string; readonly subresource?: string },
 ): string {
-  const root = resource.apiVersion.includes('/') ? `/apis/${resource.apiVersion}` : `/api/${resource.apiVersion}`;
+  const root = resource.apiVersion.includes('/')
+    ? `/apis/${resource.apiVersion}`
+    : `/api/${resource.apiVersion}`;
   const namespace =
     resource.namespaced && at.namespace ? `/namespaces/${encodeURIComponent(at.namespace)}` : '';
   const name = at.name === undefined ? '' : `/${encodeURIComponent(at.name)}`;

@@ -63,7 +63,12 @@ export type PersistentVolumeClaim = Typed<V1PersistentVolumeClaim>;
 export type StorageClass = Typed<V1StorageClass>;
 export type CustomResourceDefinition = Typed<V1CustomResourceDefinition>;
 
-function define<T extends KubeObject>(apiVersion: string, kind: string, plural: string, scope?: 'cluster'): Resource<T> {
+function define<T extends KubeObject>(
+  apiVersion: string,
+  kind: string,
+  plural: string,
+  scope?: 'cluster',
+): Resource<T> {
   return defineResource<T>({ apiVersion, kind, plural, namespaced: scope !== 'cluster' });
 }
 
@@ -90,9 +95,17 @@ export const PodDisruptionBudgets = define<PodDisruptionBudget>(
   'PodDisruptionBudget',
   'poddisruptionbudgets',
 );
-export const NetworkPolicies = define<NetworkPolicy>('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies');
+export const NetworkPolicies = define<NetworkPolicy>(
+  'networking.k8s.io/v1',
+  'NetworkPolicy',
+  'networkpolicies',
+);
 export const Roles = define<Role>('rbac.authorization.k8s.io/v1', 'Role', 'roles');
-export const RoleBindings = define<RoleBinding>('rbac.authorization.k8s.io/v1', 'RoleBinding', 'rolebindings');
+export const RoleBindings = define<RoleBinding>(
+  'rbac.authorization.k8s.io/v1',
+  'RoleBinding',
+  'rolebindings',
+);
 export const ClusterRoles = define<ClusterRole>(
   'rbac.authorization.k8s.io/v1',
   'ClusterRole',
@@ -105,7 +118,12 @@ export const ClusterRoleBindings = define<ClusterRoleBinding>(
   'clusterrolebindings',
   'cluster',
 );
-export const StorageClasses = define<StorageClass>('storage.k8s.io/v1', 'StorageClass', 'storageclasses', 'cluster');
+export const StorageClasses = define<StorageClass>(
+  'storage.k8s.io/v1',
+  'StorageClass',
+  'storageclasses',
+  'cluster',
+);
 export const CustomResourceDefinitions = define<CustomResourceDefinition>(
   'apiextensions.k8s.io/v1',
   'CustomResourceDefinition',
