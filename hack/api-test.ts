@@ -13,11 +13,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inject, onTestFinished } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import type {} from '#hack/apiserver.ts';
 import { type ApiServerAccess, accessAuth } from '#hack/local-apiserver.ts';
 import { NotFoundError } from '#kernel/errors.ts';
 import { KubeClient, type KubeClientOptions } from '#kernel/kube-client.ts';
-import type { KubeObject } from '#kernel/object.ts';
 import { defineResource, type Resource } from '#kernel/resource.ts';
 import { type CustomResourceDefinition, CustomResourceDefinitions } from '#kernel/resources.ts';
 
@@ -61,7 +59,7 @@ export async function installCrds(client: KubeClient, dir: string): Promise<void
   const crds: CustomResourceDefinition[] = [];
   for await (const file of glob('*.yaml', { cwd: dir })) {
     for (const document of parseAllDocuments(await readFile(join(dir, file), 'utf8'))) {
-      const object = document.toJS() as CustomResourceDefinition | null;
+      const object: CustomResourceDefinition | null = document.toJS();
       if (object?.kind === CustomResourceDefinitions.kind) crds.push(object);
     }
   }
@@ -73,7 +71,7 @@ export async function installCrds(client: KubeClient, dir: string): Promise<void
 async function served(client: KubeClient, crd: CustomResourceDefinition): Promise<void> {
   const { spec } = crd;
   const resources = spec.versions.map(
-    (version): Resource<KubeObject> =>
+    (version): Resource =>
       defineResource({
         apiVersion: `${spec.group}/${version.name}`,
         kind: spec.names.kind,

@@ -148,9 +148,9 @@ export function apiError(
   status: number,
   body: StatusBody,
   request: RequestInfo,
-  retryAfter?: string | undefined,
+  retryAfter?: string,
 ): ApiError {
-  const afterMs = retryAfterMs(body, retryAfter);
+  const afterMs = waitMs(body, retryAfter);
   // 503 with Retry-After is how a starting or overloaded server asks for patience.
   if (status === 429 || (status === 503 && afterMs !== undefined)) {
     return new TooManyRequestsError(status, body, request, afterMs ?? 1000);
@@ -176,7 +176,7 @@ export function apiError(
   }
 }
 
-function retryAfterMs(body: StatusBody, header: string | undefined): number | undefined {
+function waitMs(body: StatusBody, header: string | undefined): number | undefined {
   const seconds = header === undefined ? body.details?.retryAfterSeconds : Number(header);
   return seconds === undefined || !Number.isFinite(seconds) || seconds < 0 ? undefined : seconds * 1000;
 }

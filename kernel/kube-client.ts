@@ -294,14 +294,10 @@ export class KubeClient {
     return { items, resourceVersion: body.metadata.resourceVersion, token: body.metadata.continue };
   }
 
-  #write<R>(call: Omit<Call, 'options'> & { readonly options: WriteOptions }): Promise<R> {
+  async #write<R>(call: Omit<Call, 'options'> & { readonly options: WriteOptions }): Promise<R> {
     const { fieldManager, dryRun, fieldValidation } = call.options;
     const query = { ...call.query, fieldManager, fieldValidation, dryRun: dryRun ? 'All' : undefined };
-    try {
-      this.#options.guardWrite?.();
-    } catch (error) {
-      return Promise.reject(error as Error);
-    }
+    this.#options.guardWrite?.();
     return this.#call<R>({ ...call, query });
   }
 
@@ -312,7 +308,12 @@ export class KubeClient {
     if (response.status < 200 || response.status > 299) {
       throw toError(response.status, response.body, request.info, response.headers);
     }
-    return parseJson<R>(response.body, request.info);
+    try {
+      const value: R = JSON.parse(response.body);
+      return value;
+    } catch (cause) {
+      throw new ProtocolError('the answer is not JSON', request.info, { cause });
+    }
   }
 
   #prepare(call: Call): TransportRequest {
@@ -380,15 +381,7 @@ function queryString(query: Readonly<Record<string, string | number | boolean | 
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== '') parameters.set(name, String(value));
   }
-  return parameters.size === 0 ? '' : `?${parameters}`;
-}
-
-function parseJson<T>(text: string, info: RequestInfo): T {
-  try {
-    return JSON.parse(text) as T;
-  } catch (cause) {
-    throw new ProtocolError('the answer is not JSON', info, { cause });
-  }
+  return parameters.size === 0 ? '' : `?${parameters.toString()}`;
 }
 
 function toError(

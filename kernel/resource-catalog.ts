@@ -19,6 +19,7 @@ export class ResourceCatalog {
   of<T extends KubeObject>(object: T): Resource<T> {
     const resource = this.#byKind.get(kindOf(object));
     if (!resource) throw new UnknownKindError(`no resource is known for ${kindOf(object)}`);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- who defined the kind also named its type
     return resource as Resource<T>;
   }
 }

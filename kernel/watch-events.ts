@@ -42,7 +42,7 @@ async function next(batches: AsyncGenerator<string[], void, void>, info: Request
 function parse<T extends KubeObject>(line: string, info: RequestInfo): WatchEvent<T> {
   let event: RawEvent<T>;
   try {
-    event = JSON.parse(line) as RawEvent<T>;
+    event = JSON.parse(line);
   } catch (cause) {
     throw new ProtocolError('a line of the watch is not JSON', info, { cause });
   }
