@@ -1,0 +1,32 @@
+/** Everything a decision about a fleet is made from. Gathered anew on every pass, from caches and from Secrets by name. */
+import type { Shard } from '#crds/api/shard.ts';
+import type { ShardCluster } from '#crds/api/shard-cluster.ts';
+import type { MapFacts } from './map-config-maps.ts';
+import type { Fields } from './passwords.ts';
+
+export interface ClusterFacts {
+  readonly cluster: ShardCluster;
+  /** Those that exist, in the order of their ordinals. */
+  readonly shards: readonly Shard[];
+  readonly map: MapFacts;
+  readonly nodesByRegion: ReadonlyMap<string, number>;
+  /** True without spec.storage.storageClassName. */
+  readonly storageClassExists: boolean;
+  readonly schema: SchemaFacts;
+  readonly secrets: SecretFacts;
+  /** Secrets that a running fleet cannot do without and that are not there, or not whole. */
+  readonly missingSecrets: readonly string[];
+  readonly now: Date;
+}
+
+export type SchemaFacts =
+  | { readonly kind: 'None' }
+  | { readonly kind: 'Missing'; readonly message: string }
+  | { readonly kind: 'Present'; readonly hash: string };
+
+export interface SecretFacts {
+  readonly authority: Fields | undefined;
+  readonly internal: Fields | undefined;
+  readonly app: Fields | undefined;
+  readonly appAnnotations: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,74 @@
+/**
+ * A change that restarts members goes through the fleet in steps: only so many shards work on it at a time, and shards that
+ * are unwell count. A shard that is unwell gets the newest spec at once - it may be what heals it. Changes that restart
+ * nothing (schema, states, passwords) reach every shard at once. Pure.
+ */
+import type { Shard, ShardSpec } from '#crds/api/shard.ts';
+import { sameJson } from '#controllers/stable-json.ts';
+import { conditionStatus } from '#controllers/conditions.ts';
+
+const DISRUPTIVE = [
+  'members',
+  'engine',
+  'image',
+  'resources',
+  'pooler',
+  'storage',
+  'consistency',
+  'spreadRegions',
+  'tls',
+] as const satisfies readonly (keyof ShardSpec)[];
+
+export interface Wanted {
+  readonly existing: Shard | undefined;
+  readonly spec: ShardSpec;
+}
+
+export interface Budgeted {
+  /** In the order given. */
+  readonly specs: readonly ShardSpec[];
+  /** Shards whose turn has not come. */
+  readonly waiting: number;
+}
+
+/** A tenth of the fleet, at least one shard and at most twenty. */
+export function rolloutBudget(shards: number): number {
+  return Math.min(20, Math.max(1, Math.floor(shards / 10)));
+}
+
+export function limitRollout(wanted: readonly Wanted[], budget: number): Budgeted {
+  const settled = wanted.map(({ existing }) => existing !== undefined && isSettled(existing));
+  let free = budget - wanted.filter(({ existing }, i) => existing !== undefined && !settled[i]).length;
+  let waiting = 0;
+  const specs = wanted.map(({ existing, spec }, i) => {
+    if (!existing || !settled[i] || !disrupts(existing.spec, spec)) return spec;
+    if (free > 0) {
+      free--;
+      return spec;
+    }
+    waiting++;
+    return keepDisruptive(existing.spec, spec);
+  });
+  return { specs, waiting };
+}
+
+/** Ready, and done with the spec it has. */
+export function isSettled(shard: Shard): boolean {
+  return (
+    shard.status?.observedGeneration === shard.metadata.generation &&
+    conditionStatus(shard, 'Ready') === 'True' &&
+    conditionStatus(shard, 'Reconciling') !== 'True'
+  );
+}
+
+function disrupts(old: ShardSpec, next: ShardSpec): boolean {
+  return DISRUPTIVE.some(field => !sameJson(old[field], next[field]));
+}
+
+function keepDisruptive(old: ShardSpec, next: ShardSpec): ShardSpec {
+  return {
+    ...next,
+    // Required fields are among both; optional ones must also go when the old spec had none.
+    ...(Object.fromEntries(DISRUPTIVE.map(field => [field, old[field]])) as Pick<ShardSpec, (typeof DISRUPTIVE)[number]>),
+  };
+}
