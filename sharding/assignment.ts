@@ -7,9 +7,13 @@ import { assertNever } from './assert-never.ts';
 
 export type RingHash = 'md5' | 'crc32';
 
-export type Assignment =
-  | { readonly strategy: 'even' }
-  | { readonly strategy: 'ring'; readonly hash?: RingHash; readonly virtualNodes?: number };
+export interface Assignment {
+  readonly strategy: 'even' | 'ring';
+  /** Of a ring; MD5 unless told. */
+  readonly hash?: RingHash;
+  /** Points of each shard on a ring; 150 unless told. */
+  readonly virtualNodes?: number;
+}
 
 export const defaultVirtualNodes = 150;
 
@@ -26,7 +30,7 @@ export function assignSlots(slots: number, ordinals: readonly number[], assignme
         assignment.virtualNodes ?? defaultVirtualNodes,
       );
     default:
-      return assertNever(assignment);
+      return assertNever(assignment.strategy);
   }
 }
 
@@ -34,7 +38,7 @@ export function assignSlots(slots: number, ordinals: readonly number[], assignme
 export function assignEvenly(slots: number, ordinals: readonly number[]): Uint32Array {
   const owners = new Uint32Array(slots);
   for (let slot = 0; slot < slots; slot++) {
-    owners[slot] = ordinals[Math.floor((slot * ordinals.length) / slots)] as number;
+    owners[slot] = ordinals[Math.floor((slot * ordinals.length) / slots)] ?? 0;
   }
   return owners;
 }
@@ -58,12 +62,12 @@ export function assignByRing(
     for (let group = 0; group * 4 < virtualNodes; group++) {
       const values = pointsOf(hash, ordinal, group);
       for (let i = 0; i < 4 && group * 4 + i < virtualNodes; i++) {
-        const point = values[i] as number;
+        const point = values[i] ?? 0;
         // A point exactly on a place belongs to that slot: offset 0 of its gap.
         const slot = Math.floor(point / gap);
         const offset = point - slot * gap;
-        const best = offsets[slot] as number;
-        if (offset < best || (offset === best && ordinal < (points[slot] as number))) {
+        const best = offsets[slot] ?? 0;
+        if (offset < best || (offset === best && ordinal < (points[slot] ?? 0))) {
           offsets[slot] = offset;
           points[slot] = ordinal;
         }
@@ -78,7 +82,7 @@ function nearestAtOrAfter(slots: number, points: Int32Array): Uint32Array {
   const owners = new Uint32Array(slots);
   let next = points.find(ordinal => ordinal >= 0) ?? 0;
   for (let slot = slots - 1; slot >= 0; slot--) {
-    const here = points[slot] as number;
+    const here = points[slot] ?? 0;
     if (here >= 0) next = here;
     owners[slot] = next;
   }

@@ -32,7 +32,7 @@ export function addShards(map: ShardMap, added: readonly NewShard[]): ShardMap {
     if (clash !== undefined)
       throw new InvalidChangeError(`the map has ${clash.name} already`, 'Take the next ordinal.');
   }
-  const shards = [...map.shards, ...added.map(newMapShard)].sort((a, b) => a.ordinal - b.ordinal);
+  const shards = [...map.shards, ...added.map(newMapShard)].toSorted((a, b) => a.ordinal - b.ordinal);
   return { ...map, epoch: map.epoch + 1, shards };
 }
 
@@ -133,7 +133,7 @@ function moved(
     case 'keys': {
       if (ownership.algorithm !== 'range') break;
       const ranges = partition.ranges.reduce<readonly OwnedRange[]>(
-        (all, range) => moveKeys(map, all, range, source, target, side),
+        (all, range) => moveKeys(all, range, source, target, side),
         ownership.ranges,
       );
       return { algorithm: 'range', ranges };
@@ -181,7 +181,6 @@ function moveRanges(
 }
 
 function moveKeys(
-  map: ShardMap,
   all: readonly OwnedRange[],
   { from, to }: KeyRange,
   source: MapShard,

@@ -34,11 +34,11 @@ export type Layout =
   | { readonly algorithm: 'hash'; readonly assignment: Assignment }
   /** n split points make n + 1 ranges: one per shard in order, or evenly many neighbours if there are more ranges. */
   | { readonly algorithm: 'range'; readonly splitPoints: readonly Key[] }
-  /** Shards by name. */
+  /** Shards by ordinal. */
   | {
       readonly algorithm: 'directory';
-      readonly defaultShard: string;
-      readonly entries: readonly { readonly key: Key; readonly shard: string }[];
+      readonly defaultShard: number;
+      readonly entries: readonly { readonly key: Key; readonly shard: number }[];
     }
   /** Every shard has a region; `assignment` divides the slots within each. */
   | { readonly algorithm: 'geo'; readonly assignment: Assignment };
@@ -51,7 +51,7 @@ export function createMap(input: MapInput): ShardMap {
   }
   if (input.shards.length === 0)
     throw new InvalidChangeError('a map without shards', 'Ask for at least one shard.');
-  const shards = input.shards.map(newMapShard).sort((a, b) => a.ordinal - b.ordinal);
+  const shards = input.shards.map(newMapShard).toSorted((a, b) => a.ordinal - b.ordinal);
   const map: ShardMap = {
     format: mapFormat,
     namespace: input.namespace,
@@ -87,22 +87,14 @@ function firstOwners(input: MapInput, shards: readonly MapShard[]): Ownership {
     case 'range':
       return { algorithm: 'range', ranges: firstRanges(layout.splitPoints, keyType, shards) };
     case 'directory': {
-      const ordinalOf = (name: string): number => {
-        const shard = shards.find(candidate => candidate.name === name);
-        if (shard !== undefined) return shard.ordinal;
-        throw new InvalidChangeError(
-          `the directory names shard ${name}, which there is not`,
-          'Name a shard of the fleet.',
-        );
-      };
       const entries = new Map<string, { write: number; read: number }>();
       for (const { key, shard } of layout.entries) {
         const text = normalizeKey(key, keyType);
         if (entries.has(text))
           throw new InvalidChangeError(`two entries for key ${text}`, 'Keep one of them.');
-        entries.set(text, owner(ordinalOf(shard)));
+        entries.set(text, owner(shard));
       }
-      return { algorithm: 'directory', fallback: owner(ordinalOf(layout.defaultShard)), entries };
+      return { algorithm: 'directory', fallback: owner(layout.defaultShard), entries };
     }
     case 'geo': {
       const byRegion = Map.groupBy(shards, shard => shard.region ?? '');
@@ -160,8 +152,9 @@ function firstRanges(
   const count = points.length + 1;
   const share = Math.max(count, shards.length);
   return [undefined, ...points].map((from, i) => {
-    const shard = shards[Math.floor((i * shards.length) / share)] as MapShard;
-    return { ...(from === undefined ? {} : { from }), ...owner(shard.ordinal) };
+    // The index is always that of a shard; checkMap would refuse the -1.
+    const ordinal = shards[Math.floor((i * shards.length) / share)]?.ordinal ?? -1;
+    return { ...(from === undefined ? {} : { from }), ...owner(ordinal) };
   });
 }
 

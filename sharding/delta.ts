@@ -107,7 +107,7 @@ export function parsePage(value: unknown): MapPage {
 }
 
 function fields(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  return typeof value === 'object' && value !== null ? { ...value } : {};
 }
 
 function isEpoch(value: unknown): value is number {

@@ -20,9 +20,9 @@ export function hashBytes(bytes: Uint8Array, length: number): number {
   let c = a;
   let at = 0;
   for (; length - at >= 12; at += 12) {
-    a = (a + word(bytes, at)) | 0;
-    b = (b + word(bytes, at + 4)) | 0;
-    c = (c + word(bytes, at + 8)) | 0;
+    a = (a + wordAt(bytes, at)) | 0;
+    b = (b + wordAt(bytes, at + 4)) | 0;
+    c = (c + wordAt(bytes, at + 8)) | 0;
     a = ((a - c) | 0) ^ ((c << 4) | (c >>> 28));
     c = (c + b) | 0;
     b = ((b - a) | 0) ^ ((a << 6) | (a >>> 26));
@@ -39,7 +39,7 @@ export function hashBytes(bytes: Uint8Array, length: number): number {
   // The lowest byte of c stands for the length: the rest of c starts one byte higher.
   const rest = length - at;
   for (let i = 0; i < rest; i++) {
-    const byte = bytes[at + i] as number;
+    const byte = bytes[at + i] ?? 0;
     if (i < 4) a = (a + (byte << (8 * i))) | 0;
     else if (i < 8) b = (b + (byte << (8 * (i - 4)))) | 0;
     else c = (c + (byte << (8 * (i - 7)))) | 0;
@@ -47,12 +47,12 @@ export function hashBytes(bytes: Uint8Array, length: number): number {
   return final(a, b, c);
 }
 
-function word(bytes: Uint8Array, at: number): number {
+function wordAt(bytes: Uint8Array, at: number): number {
   return (
-    (bytes[at] as number) |
-    ((bytes[at + 1] as number) << 8) |
-    ((bytes[at + 2] as number) << 16) |
-    ((bytes[at + 3] as number) << 24)
+    (bytes[at] ?? 0) |
+    ((bytes[at + 1] ?? 0) << 8) |
+    ((bytes[at + 2] ?? 0) << 16) |
+    ((bytes[at + 3] ?? 0) << 24)
   );
 }
 

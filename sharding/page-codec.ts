@@ -139,7 +139,7 @@ export function decodeSlots(data: string, id: string, length: number): SlotOwner
     for (let plane = 0; plane < width; plane++) {
       const from = start + plane * length;
       for (let slot = 0; slot < length; slot++) {
-        array[slot] = (array[slot] as number) | ((bytes[from + slot] as number) << (8 * plane));
+        array[slot] = (array[slot] ?? 0) | ((bytes[from + slot] ?? 0) << (8 * plane));
       }
     }
     return array;
@@ -181,8 +181,7 @@ class Reader {
   }
 
   object(value: unknown): Record<string, unknown> {
-    if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return value as Record<string, unknown>;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
     throw damaged(this.#id, 'has something else where an object belongs');
   }
 

@@ -166,7 +166,7 @@ function finder(map: ShardMap): (key: RouteKey) => Found {
 }
 
 function bySlot(owners: SlotOwners, slot: number): Found {
-  return { write: owners.write[slot] as number, read: owners.read[slot] as number, slot };
+  return { write: owners.write[slot] ?? -1, read: owners.read[slot] ?? -1, slot };
 }
 
 /** The index of the last range that starts at or before a key, by binary search. */
@@ -175,13 +175,13 @@ function comparator(starts: readonly (string | undefined)[], keyType: KeyType): 
     const bounds = starts.slice(1).map(start => BigInt(start ?? 0));
     return key => {
       const value = typeof key === 'number' && Number.isSafeInteger(key) ? key : toBigint(key);
-      return search(bounds.length, i => (bounds[i] as bigint) <= value);
+      return search(bounds.length, i => (bounds[i] ?? 0n) <= value);
     };
   }
   const bounds = starts.slice(1).map(start => start ?? '');
   return key => {
     const text = normalizeKey(key, keyType);
-    return search(bounds.length, i => compareKeys(bounds[i] as string, text, keyType) <= 0);
+    return search(bounds.length, i => compareKeys(bounds[i] ?? '', text, keyType) <= 0);
   };
 }
 
