@@ -79,7 +79,11 @@ export interface Engine {
    * The patch that frees a leader's lock, when the objects prove that the leader's process has ended; else undefined.
    * Worth asking at every change of a pod: it is what makes fail-over after a crash quick.
    */
-  releaseDeadLeader(shard: Shard, objects: ShardObjects, nodes: readonly KubeObject[]): MergePatch | undefined;
+  releaseDeadLeader(
+    shard: Shard,
+    objects: ShardObjects,
+    nodes: readonly KubeObject[],
+  ): MergePatch | undefined;
   /** Opens an administrative session. Throws {@link UnreachableError}. */
   connect(shard: Shard, target: ConnectTarget, signal: AbortSignal): Promise<ShardSession>;
 }

@@ -50,5 +50,6 @@ export class BroadcastGapError extends EngineError {
 export class SwitchoverError extends EngineError {
   override readonly name = 'SwitchoverError';
   readonly code = 'SwitchoverRefused';
-  readonly remedy = 'Wait until the replica streams without lag (under strong consistency: is synchronous), then try again.';
+  readonly remedy =
+    'Wait until the replica streams without lag (under strong consistency: is synchronous), then try again.';
 }
