@@ -1,12 +1,25 @@
 /** What the map service reads from: the ConfigMaps of shard maps, as this replica's own watch has them. */
-import type { ShardMap } from '#sharding/map.ts';
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { MapPage } from '#sharding/pages.ts';
 
 export interface MapStore {
-  /** The fleet's newest map whose pages are all there, or undefined when there is none. */
-  current(namespace: string, cluster: string): ShardMap | undefined;
-  /** Calls back after `current` gives another map (or none). Returns how to stop. */
+  /**
+   * The fleet's pages as they are stored, or undefined when there are none. The same array until one of them changes:
+   * what is derived from it is cached by its identity.
+   */
+  pages(namespace: string, cluster: string): readonly MapPage[] | undefined;
+  /** Calls back after `pages` changed. Returns how to stop. */
   subscribe(namespace: string, cluster: string, changed: () => void): () => void;
 }
 
-/** True when the token may read the fleet's map. Called for every request; `sameToken` compares in constant time. */
+/** True when the token may read the fleet's map. Called for every request; use {@link sameToken} to compare. */
 export type Authorize = (token: string, namespace: string, cluster: string) => boolean | Promise<boolean>;
+
+/** Takes the same time whatever the tokens have in common, their length included. */
+export function sameToken(given: string, expected: string): boolean {
+  return expected !== '' && timingSafeEqual(digest(given), digest(expected));
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
