@@ -1,5 +1,8 @@
-/** Reading conditions of our own kinds. */
+/** Reading and wanting conditions of our own kinds. */
 import type { Condition } from '#crds/api/conditions.ts';
+
+/** What a controller says; when it changed is added on writing. */
+export type WantedCondition = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
 
 interface WithConditions {
   readonly status?: { readonly conditions?: readonly Condition[] | undefined } | undefined;
