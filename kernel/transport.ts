@@ -207,13 +207,10 @@ export class Transport {
         resolve({ status, headers: response.headers, body: response });
         return;
       }
-      read(response).then(
-        text => {
-          settle();
-          return resolve({ status, headers: response.headers, body: text, reused: sent.reusedSocket });
-        },
-        fail,
-      );
+      read(response).then(text => {
+        settle();
+        return resolve({ status, headers: response.headers, body: text, reused: sent.reusedSocket });
+      }, fail);
     });
     sent.end(body);
     return promise;
