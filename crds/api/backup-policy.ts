@@ -59,7 +59,7 @@ const destination = z.object({
       }).describe('The bucket.'),
       prefix: text({
         max: 512,
-        pattern: /^([A-Za-z0-9_.-]+\/?)*$/,
+        pattern: /^([A-Za-z0-9_.-][A-Za-z0-9_./-]*)?$/,
         message: 'must be a path without a leading /, such as backups/social',
       })
         .default('')

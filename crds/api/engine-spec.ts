@@ -1,9 +1,7 @@
-/**
- * What one database needs to run: shared by ShardCluster, where a person writes it, and Shard, where the engine reads it.
- */
+/** The database that a shard runs: in ShardCluster, where a person writes it, and in Shard, where the engine reads it. */
 import { z } from 'zod';
-import { identifier, objectName, quantity, text } from './common.ts';
-import { immutable, intOrString, listMap, listSet, withRules } from './rules.ts';
+import { identifier, text } from './common.ts';
+import { immutable, intOrString, withRules } from './rules.ts';
 
 /** Parameters that the operator sets itself; a person's value would cut it off from the database or break a guarantee. */
 export const ownedParameters = [
@@ -18,22 +16,26 @@ export const ownedParameters = [
   'cluster_name',
   'wal_level',
   'hot_standby',
+  'hot_standby_feedback',
   'primary_conninfo',
   'primary_slot_name',
   'synchronous_standby_names',
   'synchronous_commit',
+  'sync_replication_slots',
+  'synchronized_standby_slots',
   'fsync',
   'full_page_writes',
+  'wal_log_hints',
   'restore_command',
-  'recovery_target_timeline',
   'password_encryption',
   'session_preload_libraries',
   'shared_preload_libraries',
-  'sync_replication_slots',
-  'synchronized_standby_slots',
-  'hot_standby_feedback',
-  'wal_log_hints',
 ] as const;
+
+/** Families of such parameters, by how their names begin. */
+export const ownedParameterPrefixes = ['ssl', 'archive_', 'recovery_target'] as const;
+
+const moveData = 'make a new ShardCluster and move the data';
 
 const parameters = withRules(
   z
@@ -43,13 +45,18 @@ const parameters = withRules(
     )
     .meta({ maxProperties: 128 }),
   {
-    rule: 'self.all(name, name.matches("^[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_]*)?$"))',
+    rule: "self.all(name, name.matches('^[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_]*)?$'))",
     message: 'a parameter is named as in postgresql.conf, such as shared_buffers',
   },
   {
-    rule: `self.all(name, !(name in ${JSON.stringify(ownedParameters)}) && !name.startsWith("ssl") && !name.startsWith("archive_") && !name.startsWith("recovery_target"))`,
-    message:
-      'the operator owns listen_addresses, port, *_file, data_directory, cluster_name, wal_level, hot_standby*, primary_*, synchronous_*, fsync, full_page_writes, restore_command, password_encryption, *_preload_libraries, wal_log_hints, ssl*, archive_* and recovery_target*: remove them from parameters (consistency sets how commits wait)',
+    rule: "self.all(name, !string(self[name]).matches('[[:cntrl:]]'))",
+    message: 'the value of a parameter is one line without control characters',
+  },
+  {
+    rule: `self.all(name, !(name in ${JSON.stringify(ownedParameters)}) && ${ownedParameterPrefixes
+      .map(prefix => `!name.startsWith('${prefix}')`)
+      .join(' && ')})`,
+    message: `the operator sets these itself, remove them: ${ownedParameters.join(', ')} and all that begin with ${ownedParameterPrefixes.join(', ')} (spec.consistency decides how commits wait)`,
   },
 );
 
@@ -69,25 +76,28 @@ const initdb = z.object({
     .default('C.UTF-8')
     .describe('Collation and character classes, by a name that the provider knows.'),
   walSegmentSizeMB: z
-    .union([
-      z.literal(1),
-      z.literal(2),
-      z.literal(4),
-      z.literal(8),
-      z.literal(16),
-      z.literal(32),
-      z.literal(64),
-    ])
+    .literal([1, 2, 4, 8, 16, 32, 64])
     .default(16)
     .describe('Size of one write-ahead log file, in MB.'),
 });
 
+const database = withRules(
+  identifier,
+  {
+    rule: "!(self in ['postgres', 'template0', 'template1', 'pgbouncer'])",
+    message: 'postgres, template0, template1 and pgbouncer are taken: choose another name, such as app',
+  },
+  { rule: 'self == oldSelf', message: `database is immutable: ${moveData}` },
+);
+
 export const engineSpec = z.object({
-  type: z.enum(['postgresql']).describe('The database.'),
+  type: immutable(z.enum(['postgresql']), `type is immutable: ${moveData}`).describe(
+    'The database. Immutable.',
+  ),
   version: z.enum(['17']).default('17').describe('Its major version.'),
-  database: immutable(identifier, 'engine.database is immutable: make a new ShardCluster and move the data')
+  database: database
     .default('app')
-    .describe('Name of the database that holds the tables, the same on every shard.'),
+    .describe('Name of the database that holds the tables, the same on every shard. Immutable.'),
   image: text({
     min: 1,
     max: 512,
@@ -97,117 +107,13 @@ export const engineSpec = z.object({
     .exactOptional()
     .describe('Image of the members; the operator has a default. A change rolls through the members.'),
   parameters: parameters
-    .default({})
+    .prefault({})
     .describe(
-      'Settings of postgresql.conf. A change is reloaded, or rolled through the members where it needs a restart.',
+      'Settings of postgresql.conf. A change is reloaded, or rolled through the members where it needs a restart. Write on and off in quotes.',
     ),
-  initdb: initdb.prefault({}).describe('What is fixed when the data directory is made. Immutable.'),
+  initdb: immutable(initdb, `initdb is fixed when the data directory is made: ${moveData}`)
+    .prefault({})
+    .describe('What is fixed when the data directory is made. Immutable.'),
 });
 
 export type EngineSpec = z.infer<typeof engineSpec>;
-
-const resourceAmounts = z.object({
-  cpu: quantity.exactOptional().describe('Processor time: 500m is half of one core.'),
-  memory: quantity.exactOptional().describe('Memory.'),
-});
-
-export const resourcesSpec = z.object({
-  requests: resourceAmounts.exactOptional().describe('What the scheduler sets aside.'),
-  limits: resourceAmounts.exactOptional().describe('What is never exceeded.'),
-});
-
-export type ResourcesSpec = z.infer<typeof resourcesSpec>;
-
-export const poolerSpec = z.object({
-  poolSize: z
-    .int()
-    .min(1)
-    .max(10_000)
-    .default(20)
-    .describe('Server connections of a member, for each login.'),
-  reservePoolSize: z
-    .int()
-    .min(0)
-    .max(1000)
-    .default(5)
-    .describe('More of them when clients have waited too long.'),
-  maxClientConnections: z
-    .int()
-    .min(1)
-    .max(100_000)
-    .default(1000)
-    .describe('Client connections that a member accepts.'),
-  resources: resourcesSpec.prefault({}).describe('Resources of the pooler container.'),
-});
-
-export type PoolerSpec = z.infer<typeof poolerSpec>;
-
-export const storageSpec = z.object({
-  size: quantity.describe('Size of a member’s volume. It can grow where the storage class allows it.'),
-  storageClassName: objectName
-    .exactOptional()
-    .describe('Storage class; the cluster’s default class if absent. Immutable.'),
-  accessModes: listSet(
-    z
-      .array(z.enum(['ReadWriteOnce', 'ReadWriteOncePod']))
-      .min(1)
-      .max(2),
-  )
-    .default(['ReadWriteOnce'])
-    .describe('Access modes of the volume. Immutable.'),
-});
-
-export type StorageSpec = z.infer<typeof storageSpec>;
-
-export const consistency = z
-  .enum(['strong', 'eventual'])
-  .describe(
-    '`strong`: a commit is acknowledged when two members have it, so no single fault loses it. `eventual`: when the primary has it.',
-  );
-
-export const deletionPolicy = z
-  .enum(['Forbid', 'Retain', 'Delete'])
-  .describe(
-    'The volumes when this is deleted. `Forbid`: deletion waits until the policy is changed. `Retain`: they stay. `Delete`: they go.',
-  );
-
-const configMapKey = z.object({
-  name: objectName.describe('Name of the ConfigMap.'),
-  key: text({
-    min: 1,
-    max: 253,
-    pattern: /^[-._a-zA-Z0-9]+$/,
-    message: 'must be a key of the ConfigMap: letters, digits, -, _ and .',
-  })
-    .exactOptional()
-    .describe('One key of it; all keys in alphabetical order if absent.'),
-});
-
-export const schemaSources = z
-  .array(configMapKey)
-  .max(64)
-  .describe('ConfigMaps with SQL files, applied in this order, the keys of each in alphabetical order.');
-
-export const shardTables = listMap(
-  z
-    .array(
-      z.object({
-        name: text({
-          min: 1,
-          max: 127,
-          pattern: /^[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_]*)?$/,
-          message:
-            'must be a plain table name such as users or sales.orders: lower-case letters, digits and _',
-        }).describe('Name of the table, with its schema if that is not public.'),
-        key: identifier
-          .exactOptional()
-          .describe('Column whose value decides the shard. Rows with equal keys live together.'),
-        reference: z
-          .boolean()
-          .exactOptional()
-          .describe('The table is whole on every shard; it is written by broadcast only.'),
-      }),
-    )
-    .max(512),
-  'name',
-);

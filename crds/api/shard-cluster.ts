@@ -2,44 +2,59 @@
 import { z } from 'zod';
 import { cron, metadata, namespaceNames, objectName, regionName, timestamp } from './common.ts';
 import { conditions } from './conditions.ts';
-import {
-  consistency,
-  deletionPolicy,
-  engineSpec,
-  poolerSpec,
-  resourcesSpec,
-  schemaSources,
-  storageSpec,
-} from './engine-spec.ts';
+import { engineSpec } from './engine-spec.ts';
 import { apiVersion } from './names.ts';
 import { parseObject } from './parse.ts';
-import { listMap } from './rules.ts';
+import { poolerSpec, resourcesSpec } from './resources-spec.ts';
+import { listMap, withRules } from './rules.ts';
+import { crossFieldRules } from './shard-cluster-rules.ts';
 import { maxShards, shardingSpec, shardOrdinal } from './sharding-spec.ts';
+import { consistency, deletionPolicy, storageSpec } from './storage-spec.ts';
+import { schemaSources } from './tables.ts';
 
 const region = z.object({
   name: regionName.describe('Value of the node label topology.kubernetes.io/region.'),
   weight: z.int().min(0).max(1000).default(1).describe('Share of the shards, relative to the other regions.'),
 });
 
-const placement = z.object({
-  regions: listMap(z.array(region).max(32), 'name')
-    .default([])
-    .describe('Regions to use and their shares; anywhere if empty.'),
-  spread: z
-    .enum(['none', 'region'])
-    .default('none')
-    .describe(
-      '`none`: all members of a shard in one region. `region`: the members of every shard over all regions. Not with geo.',
-    ),
-});
+const placement = withRules(
+  z.object({
+    regions: listMap(z.array(region).max(32), 'name')
+      .default([])
+      .describe('Regions to use and their shares; anywhere if empty.'),
+    spread: z
+      .enum(['none', 'region'])
+      .default('none')
+      .describe(
+        '`none`: all members of a shard in one region. `region`: the members of every shard over all regions. Not with geo.',
+      ),
+  }),
+  {
+    rule: 'self.regions.size() == 0 || self.regions.exists(region, region.weight > 0)',
+    message: 'at least one region must have a weight above 0',
+    fieldPath: '.regions',
+  },
+  {
+    rule: "self.spread != 'region' || self.regions.size() > 1",
+    message: 'spread: region needs two or more entries in placement.regions: add them, or write spread: none',
+    fieldPath: '.spread',
+  },
+);
 
-const rebalance = z.object({
-  threshold: z.number().min(0).max(1).default(0.9).describe('Fill of a volume that starts a move of data.'),
-  target: z.number().min(0).max(1).default(0.5).describe('Fill that a move aims at.'),
-  batchSize: z.int().min(1).max(65_536).default(512).describe('Slots that move at a time.'),
-  maxConcurrent: z.int().min(1).max(64).default(2).describe('Moves at a time.'),
-  window: cron.exactOptional().describe('When moves may start, in UTC.'),
-});
+const rebalance = withRules(
+  z.object({
+    threshold: z.number().min(0).max(1).default(0.9).describe('Fill of a volume that starts a move of data.'),
+    target: z.number().min(0).max(1).default(0.5).describe('Fill that a move aims at.'),
+    batchSize: z.int().min(1).max(65_536).default(512).describe('Slots that move at a time.'),
+    maxConcurrent: z.int().min(1).max(64).default(2).describe('Moves at a time.'),
+    window: cron.exactOptional().describe('When moves may start, in UTC.'),
+  }),
+  {
+    rule: 'self.target < self.threshold',
+    message: 'target must be below threshold, or moves would never end',
+    fieldPath: '.target',
+  },
+);
 
 export const accessSpec = z.object({
   stableLogin: z
@@ -71,50 +86,53 @@ const shardState = z.object({
     .describe('`readonly`: reads only. `maintenance`: neither reads nor writes.'),
 });
 
-export const shardClusterSpec = z.object({
-  engine: engineSpec.describe('The database that every shard runs.'),
-  sharding: shardingSpec.describe('How rows are spread over the shards.'),
-  shards: z
-    .int()
-    .min(1)
-    .max(maxShards)
-    .default(1)
-    .describe('Number of shards: the scale subresource. Migrations move data towards it.'),
-  members: z.int().min(1).max(9).default(2).describe('Pods per shard, the primary included.'),
-  placement: placement.prefault({}).describe('Where shards and their members run.'),
-  storage: storageSpec.describe('The volume of every member.'),
-  consistency: consistency.default('strong'),
-  resources: resourcesSpec.prefault({}).describe('Resources of the database container of every member.'),
-  pooler: poolerSpec.prefault({}).describe('The connection pooler that every member runs.'),
-  rebalance: rebalance
-    .exactOptional()
-    .describe('Moves of data that the operator may start itself; none if absent.'),
-  deletionPolicy: deletionPolicy.default('Retain'),
-  bootstrap: z
-    .object({
-      recovery: z
-        .object({
-          policy: objectName.describe('BackupPolicy whose backups to use.'),
-          cluster: objectName.describe('ShardCluster that was backed up.'),
-          targetTime: timestamp
-            .exactOptional()
-            .describe('Point in time to go back to; the newest if absent.'),
-        })
-        .exactOptional()
-        .describe('Start from a backup instead of empty.'),
-    })
-    .exactOptional()
-    .describe('Where the first data comes from. Immutable.'),
-  schema: z
-    .object({ configMaps: schemaSources })
-    .exactOptional()
-    .describe('Tables and other definitions, applied once on every shard, also on shards that come later.'),
-  access: accessSpec.prefault({}).describe('Who may connect, and how.'),
-  tls: tlsSpec.prefault({}).describe('Who issues certificates.'),
-  shardStates: listMap(z.array(shardState).max(4096), 'shard')
-    .default([])
-    .describe('Shards that take no writes, or no traffic at all, for a while.'),
-});
+export const shardClusterSpec = withRules(
+  z.object({
+    engine: engineSpec.describe('The database that every shard runs.'),
+    sharding: shardingSpec.describe('How rows are spread over the shards.'),
+    shards: z
+      .int()
+      .min(1)
+      .max(maxShards)
+      .default(1)
+      .describe('Number of shards: the scale subresource. Migrations move data towards it.'),
+    members: z.int().min(1).max(9).default(2).describe('Pods per shard, the primary included.'),
+    placement: placement.prefault({}).describe('Where shards and their members run.'),
+    storage: storageSpec.describe('The volume of every member.'),
+    consistency: consistency.default('strong'),
+    resources: resourcesSpec.prefault({}).describe('Resources of the database container of every member.'),
+    pooler: poolerSpec.prefault({}).describe('The connection pooler that every member runs.'),
+    rebalance: rebalance
+      .exactOptional()
+      .describe('Moves of data that the operator may start itself; none if absent.'),
+    deletionPolicy: deletionPolicy.default('Retain'),
+    bootstrap: z
+      .object({
+        recovery: z
+          .object({
+            policy: objectName.describe('BackupPolicy whose backups to use.'),
+            cluster: objectName.describe('ShardCluster that was backed up.'),
+            targetTime: timestamp
+              .exactOptional()
+              .describe('Point in time to go back to; the newest if absent.'),
+          })
+          .exactOptional()
+          .describe('Start from a backup instead of empty.'),
+      })
+      .exactOptional()
+      .describe('Where the first data comes from. Immutable.'),
+    schema: z
+      .object({ configMaps: schemaSources })
+      .exactOptional()
+      .describe('Tables and other definitions, applied once on every shard, also on shards that come later.'),
+    access: accessSpec.prefault({}).describe('Who may connect, and how.'),
+    tls: tlsSpec.prefault({}).describe('Who issues certificates.'),
+    shardStates: listMap(z.array(shardState).max(4096), 'shard')
+      .default([])
+      .describe('Shards that take no writes, or no traffic at all, for a while.'),
+  }),
+  ...crossFieldRules,
+);
 
 export type ShardClusterSpec = z.infer<typeof shardClusterSpec>;
 

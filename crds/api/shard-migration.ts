@@ -65,7 +65,7 @@ const cutover = z.object({
     .default('Automatic')
     .describe('`Automatic`: as soon as it is safe. `Manual`: when `approved` is set.'),
   approved: z.boolean().default(false).describe('With mode Manual: go ahead.'),
-  maxLag: quantity.default('1Mi').describe('Write-ahead log still to be copied at which writes may switch.'),
+  maxLag: quantity.prefault('1Mi').describe('Write-ahead log still to be copied at which writes may switch.'),
   lockTimeout: duration.default('300ms').describe('Longest wait for a lock before another attempt.'),
   maxWriteStall: duration
     .default('1s')

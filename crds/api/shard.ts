@@ -5,22 +5,16 @@
 import { z } from 'zod';
 import { identifier, localReference, metadata, objectName, regionName } from './common.ts';
 import { conditions } from './conditions.ts';
-import {
-  consistency,
-  deletionPolicy,
-  engineSpec,
-  poolerSpec,
-  resourcesSpec,
-  schemaSources,
-  shardTables,
-  storageSpec,
-} from './engine-spec.ts';
+import { engineSpec } from './engine-spec.ts';
 import { apiVersion } from './names.ts';
 import { parseObject } from './parse.ts';
 import { partition } from './partition.ts';
-import { listAtomic, listMap } from './rules.ts';
+import { poolerSpec, resourcesSpec } from './resources-spec.ts';
+import { immutable, listAtomic, listMap } from './rules.ts';
 import { accessSpec, tlsSpec } from './shard-cluster.ts';
 import { algorithm, keyType, shardOrdinal } from './sharding-spec.ts';
+import { consistency, deletionPolicy, storageSpec } from './storage-spec.ts';
+import { schemaSources, shardTables } from './tables.ts';
 
 export const shardState = z
   .enum(['active', 'readonly', 'maintenance'])
@@ -30,8 +24,12 @@ export type ShardState = z.infer<typeof shardState>;
 const generation = z.int().min(1);
 
 export const shardSpec = z.object({
-  cluster: localReference.describe('The ShardCluster that it belongs to.'),
-  ordinal: shardOrdinal.describe('Its number in the fleet, from 0.'),
+  cluster: immutable(localReference, 'cluster is immutable: the operator makes Shards').describe(
+    'The ShardCluster that it belongs to. Immutable.',
+  ),
+  ordinal: immutable(shardOrdinal, 'ordinal is immutable: the operator makes Shards').describe(
+    'Its number in the fleet, from 0. Immutable.',
+  ),
   region: regionName.exactOptional().describe('Region that all its members run in; anywhere if absent.'),
   spreadRegions: listAtomic(z.array(regionName).max(32))
     .exactOptional()
