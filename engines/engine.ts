@@ -84,6 +84,11 @@ export interface Engine {
     objects: ShardObjects,
     nodes: readonly KubeObject[],
   ): MergePatch | undefined;
+  /**
+   * True when two states of a pod or of a store object differ only in what the engine writes every few seconds (positions,
+   * times of renewal): such a change wakes no controller. Asked for every event, so it must be quick.
+   */
+  isHeartbeat(before: KubeObject, after: KubeObject): boolean;
   /** Opens an administrative session. Throws {@link UnreachableError}. */
   connect(shard: Shard, target: ConnectTarget, signal: AbortSignal): Promise<ShardSession>;
 }

@@ -3,6 +3,7 @@
  * always given. Private keys leave a function only as the `key` of its result, which belongs in a Secret.
  */
 // The X.509 library resolves its parts through it and refuses to load without.
+// oxlint-disable-next-line import/no-unassigned-import
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import {
@@ -68,9 +69,13 @@ export async function issueCertificate(
   lifetimeDays: number = CERTIFICATE_LIFETIME_DAYS,
 ): Promise<KeyPair> {
   const issuer = new X509Certificate(authority.certificate);
-  const signingKey = await webcrypto.subtle.importKey('pkcs8', PemConverter.decodeFirst(authority.key), ALGORITHM, false, [
-    'sign',
-  ]);
+  const signingKey = await webcrypto.subtle.importKey(
+    'pkcs8',
+    PemConverter.decodeFirst(authority.key),
+    ALGORITHM,
+    false,
+    ['sign'],
+  );
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const expiry = Math.min(now.getTime() + lifetimeDays * DAY_MS, issuer.notAfter.getTime());
   const certificate = await X509CertificateGenerator.create({

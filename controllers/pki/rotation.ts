@@ -52,7 +52,9 @@ export function decideAuthority(
   }
   if (other) {
     const lastSignedExpires = issuer.validFromDate.getTime() + overlapMs + CERTIFICATE_LIFETIME_DAYS * DAY_MS;
-    return now.getTime() >= lastSignedExpires ? { kind: 'DropOld', bundle: join([issuer]) } : { kind: 'Keep' };
+    return now.getTime() >= lastSignedExpires
+      ? { kind: 'DropOld', bundle: join([issuer]) }
+      : { kind: 'Keep' };
   }
   return requested || renewalDue(issuer, now) ? { kind: 'AddNext' } : { kind: 'Keep' };
 }

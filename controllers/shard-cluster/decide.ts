@@ -2,11 +2,12 @@
  * What to do next for a fleet, as data. The order of the actions is the order of their safety: the map is complete before a
  * shard exists, and a shard's spec follows the map. Pure.
  */
+
+import { sameJson } from '#controllers/stable-json.ts';
 import { type Shard, type ShardSpec } from '#crds/api/shard.ts';
 import type { ConfigMap } from '#kernel/resources.ts';
 import { ShardingError } from '#sharding/errors.ts';
 import type { ShardMap } from '#sharding/map.ts';
-import { sameJson } from '#controllers/stable-json.ts';
 import type { ClusterFacts } from './facts.ts';
 import { newPages, pageChanges } from './map-config-maps.ts';
 import { firstMap, nextMap } from './map-from-spec.ts';
@@ -91,6 +92,8 @@ function agrees(old: Shard, object: Shard, spec: ShardSpec): boolean {
   return (
     sameJson(old.spec, spec) &&
     old.metadata.ownerReferences?.[0]?.uid === object.metadata.ownerReferences?.[0]?.uid &&
-    Object.entries(object.metadata.labels ?? {}).every(([name, value]) => old.metadata.labels?.[name] === value)
+    Object.entries(object.metadata.labels ?? {}).every(
+      ([name, value]) => old.metadata.labels?.[name] === value,
+    )
   );
 }

@@ -54,7 +54,11 @@ export function readMap(configMaps: readonly ConfigMap[]): MapFacts {
     return { kind: 'Present', stored: { map: fromPages(pages), pages, objects } };
   } catch (error) {
     if (!(error instanceof ShardingError)) throw error;
-    return { kind: 'Damaged', message: error.message, remedy: 'restore the ConfigMaps of the map from a backup' };
+    return {
+      kind: 'Damaged',
+      message: error.message,
+      remedy: 'restore the ConfigMaps of the map from a backup',
+    };
   }
 }
 
@@ -69,8 +73,8 @@ export function readPage(configMap: ConfigMap): MapPage | undefined {
 /** Pages of a new map, in the order to create them: the header last. */
 export function newPages(map: ShardMap, owner: OwnerReference): readonly ConfigMap[] {
   const pages = toPages(map);
-  return [...pages.filter(page => page.id !== 'header'), ...pages.filter(page => page.id === 'header')].map(page =>
-    pageObject(map, page, owner),
+  return [...pages.filter(page => page.id !== 'header'), ...pages.filter(page => page.id === 'header')].map(
+    page => pageObject(map, page, owner),
   );
 }
 

@@ -2,14 +2,15 @@
  * What a spec asks of the shard map: its first content, and the changes that a spec may still make to it - shards that are
  * added (owning nothing), states, tables. Who owns what is never derived from a spec again. Pure.
  */
-import type { ShardCluster } from '#crds/api/shard-cluster.ts';
+
 import { clusterChildren } from '#crds/api/names.ts';
+import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { defaultAssignment } from '#crds/api/sharding-spec.ts';
+import { assertNever } from '#kernel/assert-never.ts';
 import { addShards, withShardState, withTables } from '#sharding/change.ts';
 import { createMap, type Layout, type NewShard } from '#sharding/create-map.ts';
 import type { MapTable, ShardMap, ShardState } from '#sharding/map.ts';
 import { placeShards } from '#sharding/placement.ts';
-import { assertNever } from '#kernel/assert-never.ts';
 
 /** Throws ShardingError when the spec contradicts itself in a way that the CRD's rules cannot see. */
 export function firstMap(cluster: ShardCluster): ShardMap {
@@ -54,10 +55,15 @@ export function nextOrdinal(map: ShardMap): number {
 }
 
 function withWantedStates(map: ShardMap, cluster: ShardCluster): ShardMap {
-  const wanted = new Map<number, ShardState>(cluster.spec.shardStates.map(({ shard, state }) => [shard, state]));
+  const wanted = new Map<number, ShardState>(
+    cluster.spec.shardStates.map(({ shard, state }) => [shard, state]),
+  );
   return map.shards
     .filter(shard => shard.state !== (wanted.get(shard.ordinal) ?? 'active'))
-    .reduce((changed, shard) => withShardState(changed, shard.name, wanted.get(shard.ordinal) ?? 'active'), map);
+    .reduce(
+      (changed, shard) => withShardState(changed, shard.name, wanted.get(shard.ordinal) ?? 'active'),
+      map,
+    );
 }
 
 function newShards(cluster: ShardCluster, from: number, placed: readonly string[]): readonly NewShard[] {

@@ -62,7 +62,9 @@ function compute(map: ShardMap): ReadonlyMap<number, Partition> {
           all.set(ordinal, own);
         }
       }
-      return new Map(all.entries().map(([ordinal, regions]) => [ordinal, { kind: 'regions', slots, regions }]));
+      return new Map(
+        all.entries().map(([ordinal, regions]) => [ordinal, { kind: 'regions', slots, regions }]),
+      );
     }
     case 'range': {
       const owners = new Set(ownership.ranges.map(range => range.write));

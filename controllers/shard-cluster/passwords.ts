@@ -81,13 +81,20 @@ export function decidePasswords(facts: PasswordFacts, random: RandomBytes): Pass
   if (rotation.kind === 'Under' && !distributed) againMs = DISTRIBUTION_MS - elapsed;
 
   const wanted = distributed
-    ? { app: app['next-password'] ?? app['password'], reference: app['next-reference-password'] ?? app['reference-password'] }
+    ? {
+        app: app['next-password'] ?? app['password'],
+        reference: app['next-reference-password'] ?? app['reference-password'],
+      }
     : { app: app['password'], reference: app['reference-password'] };
   keepVerifier(internal, 'app-verifier', wanted.app, random);
   keepVerifier(internal, 'reference-verifier', wanted.reference, random);
   const version = hashOf([internal['app-verifier'], internal['reference-verifier']]);
 
-  if (distributed && facts.internal?.['app-verifier'] === internal['app-verifier'] && facts.versionInForce === version) {
+  if (
+    distributed &&
+    facts.internal?.['app-verifier'] === internal['app-verifier'] &&
+    facts.versionInForce === version
+  ) {
     app['password'] = wanted.app;
     app['reference-password'] = wanted.reference;
     delete app['next-password'];
@@ -98,7 +105,9 @@ export function decidePasswords(facts: PasswordFacts, random: RandomBytes): Pass
   }
   return {
     ...(same(facts.internal, internal) ? {} : { internal }),
-    ...(same(facts.app, app) && same(facts.appAnnotations, annotations) ? {} : { app: { fields: app, annotations } }),
+    ...(same(facts.app, app) && same(facts.appAnnotations, annotations)
+      ? {}
+      : { app: { fields: app, annotations } }),
     version,
     rotating: annotations[rotationAnnotations.under] !== undefined,
     ...(againMs === undefined ? {} : { againMs }),
@@ -123,7 +132,8 @@ function rotationOf({ app, appAnnotations, requested }: PasswordFacts): Rotation
     const since = Date.parse(annotations[rotationAnnotations.since] ?? '');
     return { kind: 'Under', token: under, since: Number.isNaN(since) ? 0 : since, annotations };
   }
-  if (requested === undefined || requested === annotations[rotationAnnotations.done]) return { kind: 'None', annotations };
+  if (requested === undefined || requested === annotations[rotationAnnotations.done])
+    return { kind: 'None', annotations };
   if (app === undefined) {
     // Fresh passwords are as new as asked for.
     return { kind: 'None', annotations: { ...annotations, [rotationAnnotations.done]: requested } };
@@ -132,9 +142,15 @@ function rotationOf({ app, appAnnotations, requested }: PasswordFacts): Rotation
 }
 
 /** Keeps the verifier while it belongs to the password: a new one has a new salt and would look like a change. */
-function keepVerifier(internal: Record<string, string>, field: string, secret: string, random: RandomBytes): void {
+function keepVerifier(
+  internal: Record<string, string>,
+  field: string,
+  secret: string,
+  random: RandomBytes,
+): void {
   const current = internal[field];
-  if (current === undefined || !verifies(current, secret)) internal[field] = scramVerifier(secret, random(16));
+  if (current === undefined || !verifies(current, secret))
+    internal[field] = scramVerifier(secret, random(16));
 }
 
 /** 32 letters, digits, - and _: 192 bits, safe in URLs, connection strings and files. */

@@ -23,7 +23,10 @@ export function findProblem(facts: ClusterFacts): Problem | undefined {
 
 const mapDamaged: Check = ({ map }) =>
   map.kind === 'Damaged'
-    ? { reason: 'MapDamaged', message: `${map.message}: ${map.remedy}; it is never made anew, as that would misplace rows` }
+    ? {
+        reason: 'MapDamaged',
+        message: `${map.message}: ${map.remedy}; it is never made anew, as that would misplace rows`,
+      }
     : undefined;
 
 /** The map was there: the status says so, or there are shards, which are only made after it. */
@@ -49,7 +52,8 @@ const notYetSupported: Check = ({ cluster }) =>
   cluster.spec.bootstrap?.recovery
     ? {
         reason: 'NotYetSupported',
-        message: 'spec.bootstrap.recovery is not supported yet: make the ShardCluster without it, and load the data',
+        message:
+          'spec.bootstrap.recovery is not supported yet: make the ShardCluster without it, and load the data',
       }
     : undefined;
 
@@ -59,7 +63,8 @@ const shardsLowered: Check = ({ cluster, map }) => {
   const { shards } = cluster.spec;
   if (shards >= count) return undefined;
   const name = cluster.metadata.name;
-  const gone = count - shards === 1 ? `shard ${name}-${shards}` : `shards ${name}-${shards} to ${name}-${count - 1}`;
+  const gone =
+    count - shards === 1 ? `shard ${name}-${shards}` : `shards ${name}-${shards} to ${name}-${count - 1}`;
   return {
     reason: 'ShardsCannotShrink',
     message: `spec.shards is ${shards}, but there are ${count} and merging ${gone} away is not supported yet: set spec.shards to ${count}`,
@@ -78,7 +83,9 @@ const stateOfNoShard: Check = ({ cluster }) => {
 
 const regionWithoutNodes: Check = ({ cluster, nodesByRegion }) => {
   const { regions, spread } = cluster.spec.placement;
-  const empty = regions.find(({ name, weight }) => (weight > 0 || spread === 'region') && !nodesByRegion.get(name));
+  const empty = regions.find(
+    ({ name, weight }) => (weight > 0 || spread === 'region') && !nodesByRegion.get(name),
+  );
   if (!empty) return undefined;
   const known = [...nodesByRegion.keys()].toSorted().slice(0, 10);
   return {

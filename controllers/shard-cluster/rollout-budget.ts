@@ -3,9 +3,10 @@
  * are unwell count. A shard that is unwell gets the newest spec at once - it may be what heals it. Changes that restart
  * nothing (schema, states, passwords) reach every shard at once. Pure.
  */
-import type { Shard, ShardSpec } from '#crds/api/shard.ts';
-import { sameJson } from '#controllers/stable-json.ts';
+
 import { conditionStatus } from '#controllers/conditions.ts';
+import { sameJson } from '#controllers/stable-json.ts';
+import type { Shard, ShardSpec } from '#crds/api/shard.ts';
 
 const DISRUPTIVE = [
   'members',
@@ -66,9 +67,18 @@ function disrupts(old: ShardSpec, next: ShardSpec): boolean {
 }
 
 function keepDisruptive(old: ShardSpec, next: ShardSpec): ShardSpec {
+  const { image: _image, spreadRegions: _spreadRegions, ...rest } = next;
+  const { members, engine, resources, pooler, storage, consistency, tls, image, spreadRegions } = old;
   return {
-    ...next,
-    // Required fields are among both; optional ones must also go when the old spec had none.
-    ...(Object.fromEntries(DISRUPTIVE.map(field => [field, old[field]])) as Pick<ShardSpec, (typeof DISRUPTIVE)[number]>),
+    ...rest,
+    members,
+    engine,
+    resources,
+    pooler,
+    storage,
+    consistency,
+    tls,
+    ...(image === undefined ? {} : { image }),
+    ...(spreadRegions === undefined ? {} : { spreadRegions }),
   };
 }

@@ -2,10 +2,11 @@
  * A fleet's status: counts and worst cases over its shards in one pass, never a list that grows with them. Pure.
  * Ready speaks of service: it stays True while a wrong change is Stalled and everything that ran still runs.
  */
+
+import { findCondition, type WantedCondition } from '#controllers/conditions.ts';
+import { labels } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster, ShardClusterStatus } from '#crds/api/shard-cluster.ts';
-import { labels } from '#crds/api/names.ts';
-import { findCondition, type WantedCondition } from '#controllers/conditions.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import type { Problem } from './problems.ts';
 import { isSettled } from './rollout-budget.ts';
@@ -99,7 +100,8 @@ function summarize(shards: readonly Shard[]): Summary {
     if (isSettled(shard)) settled++;
     const schema = findCondition(shard, 'SchemaApplied');
     if (schema?.status === 'True' && status?.schema?.hash === shard.spec.schema?.hash) schemaDone++;
-    if (schema?.status === 'False' && schema.reason !== 'Pending') schemaFailed ??= { shard: name, message: schema.message };
+    if (schema?.status === 'False' && schema.reason !== 'Pending')
+      schemaFailed ??= { shard: name, message: schema.message };
     const stall = findCondition(shard, 'Stalled');
     if (stall?.status === 'True') stalled ??= { shard: name, message: stall.message };
     sizeBytes += status?.sizeBytes ?? 0;
@@ -115,7 +117,8 @@ function summarize(shards: readonly Shard[]): Summary {
       if (newest === undefined || version > newest) newest = version;
     }
     const expiry = status?.certificateExpiry;
-    if (expiry !== undefined && (certificateExpiry === undefined || expiry < certificateExpiry)) certificateExpiry = expiry;
+    if (expiry !== undefined && (certificateExpiry === undefined || expiry < certificateExpiry))
+      certificateExpiry = expiry;
   }
   return {
     ready: readyCount,
@@ -127,13 +130,20 @@ function summarize(shards: readonly Shard[]): Summary {
     worst,
     sizeBytes,
     referenceVersion: oldest?.version.toString(),
-    referencesBehind: oldest !== undefined && newest !== undefined && oldest.version < newest ? oldest.shard : undefined,
+    referencesBehind:
+      oldest !== undefined && newest !== undefined && oldest.version < newest ? oldest.shard : undefined,
     certificateExpiry,
   };
 }
 
 function ready(sum: Summary, wanted: number, allReady: boolean): WantedCondition {
-  if (allReady) return { type: 'Ready', status: 'True', reason: 'AllShardsReady', message: `${wanted} of ${wanted} shards are ready` };
+  if (allReady)
+    return {
+      type: 'Ready',
+      status: 'True',
+      reason: 'AllShardsReady',
+      message: `${wanted} of ${wanted} shards are ready`,
+    };
   const first = sum.firstNotReady ? `; ${sum.firstNotReady.shard}: ${sum.firstNotReady.message}` : '';
   return {
     type: 'Ready',
@@ -144,9 +154,12 @@ function ready(sum: Summary, wanted: number, allReady: boolean): WantedCondition
 }
 
 function reconciling(input: ClusterStatusInput, unsettled: number, sum: Summary): WantedCondition {
-  const done = (reason: string, message: string): WantedCondition => ({ type: 'Reconciling', status: 'False', reason, message });
-  if (input.paused) return done('Paused', 'the annotation shardwright.io/paused keeps the operator from changing anything');
-  if (input.problem) return done('Stalled', input.problem.message);
+  if (input.paused)
+    return idle(
+      'Paused',
+      'the annotation shardwright.io/paused keeps the operator from changing anything',
+    );
+  if (input.problem) return idle('Stalled', input.problem.message);
   if (unsettled > 0) {
     const why = sum.stalled ? `; ${sum.stalled.shard}: ${sum.stalled.message}` : '';
     return {
@@ -157,28 +170,57 @@ function reconciling(input: ClusterStatusInput, unsettled: number, sum: Summary)
     };
   }
   if (input.rotating) {
-    return { type: 'Reconciling', status: 'True', reason: 'RotatingPasswords', message: 'new passwords are being handed out' };
+    return {
+      type: 'Reconciling',
+      status: 'True',
+      reason: 'RotatingPasswords',
+      message: 'new passwords are being handed out',
+    };
   }
-  return done('AsWanted', 'every shard is at the newest spec');
+  return idle('AsWanted', 'every shard is at the newest spec');
+}
+
+function idle(reason: string, message: string): WantedCondition {
+  return { type: 'Reconciling', status: 'False', reason, message };
 }
 
 function schemaApplied(input: ClusterStatusInput, sum: Summary, wanted: number): WantedCondition | undefined {
   if (!input.cluster.spec.schema) return undefined;
   const type = 'SchemaApplied';
   if (sum.schemaFailed) {
-    return { type, status: 'False', reason: 'SchemaFailed', message: `${sum.schemaFailed.shard}: ${sum.schemaFailed.message}` };
+    return {
+      type,
+      status: 'False',
+      reason: 'SchemaFailed',
+      message: `${sum.schemaFailed.shard}: ${sum.schemaFailed.message}`,
+    };
   }
   return sum.schemaApplied === wanted
     ? { type, status: 'True', reason: 'Applied', message: `every file is applied on ${wanted} shards` }
-    : { type, status: 'False', reason: 'Pending', message: `applied on ${sum.schemaApplied} of ${wanted} shards` };
+    : {
+        type,
+        status: 'False',
+        reason: 'Pending',
+        message: `applied on ${sum.schemaApplied} of ${wanted} shards`,
+      };
 }
 
 function referencesCurrent(sum: Summary, cluster: ShardCluster): WantedCondition | undefined {
   if (!cluster.spec.sharding.tables.some(table => table.reference)) return undefined;
   const type = 'ReferencesCurrent';
   return sum.referencesBehind === undefined
-    ? { type, status: 'True', reason: 'Current', message: `every shard is at version ${sum.referenceVersion ?? '0'}` }
-    : { type, status: 'False', reason: 'Behind', message: `${sum.referencesBehind} is at version ${sum.referenceVersion ?? '0'}` };
+    ? {
+        type,
+        status: 'True',
+        reason: 'Current',
+        message: `every shard is at version ${sum.referenceVersion ?? '0'}`,
+      }
+    : {
+        type,
+        status: 'False',
+        reason: 'Behind',
+        message: `${sum.referencesBehind} is at version ${sum.referenceVersion ?? '0'}`,
+      };
 }
 
 function statesOf(map: ShardMap): NonNullable<ShardClusterStatus['states']> {
@@ -191,7 +233,10 @@ function phaseOf(input: ClusterStatusInput, allReady: boolean, unsettled: number
   if (input.cluster.metadata.deletionTimestamp) return 'Deleting';
   if (input.paused) return 'Paused';
   if (input.problem) return 'Stalled';
-  if (!allReady) return input.cluster.status?.phase === 'Ready' || input.cluster.status?.phase === 'Degraded' ? 'Degraded' : 'Creating';
+  if (!allReady)
+    return input.cluster.status?.phase === 'Ready' || input.cluster.status?.phase === 'Degraded'
+      ? 'Degraded'
+      : 'Creating';
   return unsettled > 0 || input.rotating ? 'Updating' : 'Ready';
 }
 

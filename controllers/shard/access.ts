@@ -1,7 +1,8 @@
 /** The logins and rights that a Shard asks for, as the engine takes them, and a hash that changes when they do. Pure. */
+
+import { hashOf } from '#controllers/stable-json.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { AccessInput } from '#engines/engine.ts';
-import { hashOf } from '#controllers/stable-json.ts';
 
 export interface Verifiers {
   readonly app: string;

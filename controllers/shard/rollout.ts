@@ -90,7 +90,11 @@ function names(members: readonly MemberFacts[]): string {
  * Replicas that the StatefulSet may have now. Members go from the highest ordinal down, so it stays up until the primary
  * is among those that stay.
  */
-export function allowedReplicas(members: readonly MemberFacts[], wanted: number, current: number | undefined): number {
+export function allowedReplicas(
+  members: readonly MemberFacts[],
+  wanted: number,
+  current: number | undefined,
+): number {
   if (current === undefined || current <= wanted) return wanted;
   const primary = members.find(member => member.role === 'primary');
   return primary !== undefined && !isSurplus(primary, wanted) ? wanted : current;

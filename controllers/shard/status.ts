@@ -1,6 +1,7 @@
 /** A Shard's status from what is known of it. Pure; what a session last measured is carried over until it measures again. */
-import type { Shard, ShardStatus } from '#crds/api/shard.ts';
+
 import type { WantedCondition } from '#controllers/conditions.ts';
+import type { Shard, ShardStatus } from '#crds/api/shard.ts';
 import type { MemberFacts } from '#engines/engine.ts';
 
 /** What a session found out or brought about; kept between sessions. */
@@ -55,7 +56,12 @@ export function shardStatus(input: ShardStatusInput): ShardStatusResult {
         },
     pending
       ? { type: 'Reconciling', status: 'True', ...pending }
-      : { type: 'Reconciling', status: 'False', reason: input.paused ? 'Paused' : 'AsWanted', message: 'nothing is under way' },
+      : {
+          type: 'Reconciling',
+          status: 'False',
+          reason: input.paused ? 'Paused' : 'AsWanted',
+          message: 'nothing is under way',
+        },
     input.problem
       ? { type: 'Stalled', status: 'True', ...input.problem }
       : { type: 'Stalled', status: 'False', reason: 'Progressing', message: 'nothing needs a person' },
@@ -72,22 +78,15 @@ export function shardStatus(input: ShardStatusInput): ShardStatusResult {
         role: member.role,
         ready: member.ready,
         ...(member.synchronous ? { synchronous: true } : {}),
-        ...(member.role === 'replica' && lag[member.name] !== undefined ? { lagBytes: lag[member.name] ?? 0 } : {}),
+        ...(member.role === 'replica' && lag[member.name] !== undefined
+          ? { lagBytes: lag[member.name] ?? 0 }
+          : {}),
         ...(member.nodeName ? { node: member.nodeName } : {}),
       })),
       ...(primary?.timeline === undefined ? {} : { timeline: primary.timeline }),
-      ...defined({
-        sizeBytes: measured.sizeBytes,
-        lagBytes: lags.length > 0 ? Math.max(...lags) : undefined,
-        generation: measured.generation,
-        readerGeneration: measured.readerGeneration,
-        state: measured.state,
-        accessHash: measured.accessHash,
-        secretsVersion: measured.secretsVersion,
-        schema: measured.schema,
-        referenceVersion: measured.referenceVersion,
-        certificateExpiry: input.certificateExpiry,
-      }),
+      ...carried(measured),
+      ...(lags.length > 0 ? { lagBytes: Math.max(...lags) } : {}),
+      ...(input.certificateExpiry === undefined ? {} : { certificateExpiry: input.certificateExpiry }),
     },
     conditions: conditions.filter(condition => condition !== undefined),
   };
@@ -95,16 +94,25 @@ export function shardStatus(input: ShardStatusInput): ShardStatusResult {
 
 type Why = Pick<WantedCondition, 'reason' | 'message'>;
 
-function whyNotReady(input: ShardStatusInput, primary: MemberFacts | undefined, readyCount: number): Why | undefined {
+function whyNotReady(
+  input: ShardStatusInput,
+  primary: MemberFacts | undefined,
+  readyCount: number,
+): Why | undefined {
   const { shard, members, measured } = input;
   const wanted = shard.spec.members;
-  if (!primary) return { reason: 'NoPrimary', message: `no member is primary; ${readyCount} of ${wanted} are ready` };
-  if (!primary.ready) return { reason: 'PrimaryNotReady', message: `${primary.name} is primary but not ready` };
+  if (!primary)
+    return { reason: 'NoPrimary', message: `no member is primary; ${readyCount} of ${wanted} are ready` };
+  if (!primary.ready)
+    return { reason: 'PrimaryNotReady', message: `${primary.name} is primary but not ready` };
   if (measured.accessHash === undefined) {
     return { reason: 'LoginsMissing', message: input.sessionFailure ?? 'the logins are not made yet' };
   }
   if (shard.spec.schema && measured.schema?.hash === undefined) {
-    return { reason: 'SchemaMissing', message: measured.schema?.failed?.message ?? 'spec.schema is not applied yet' };
+    return {
+      reason: 'SchemaMissing',
+      message: measured.schema?.failed?.message ?? 'spec.schema is not applied yet',
+    };
   }
   if (readyCount < wanted) {
     const down = members.filter(member => !member.ready).map(member => member.name);
@@ -114,7 +122,10 @@ function whyNotReady(input: ShardStatusInput, primary: MemberFacts | undefined, 
     };
   }
   if (shard.spec.consistency === 'strong' && wanted > 1 && !members.some(member => member.synchronous)) {
-    return { reason: 'NoSynchronousMember', message: `${primary.name} is primary; no replica is synchronous yet` };
+    return {
+      reason: 'NoSynchronousMember',
+      message: `${primary.name} is primary; no replica is synchronous yet`,
+    };
   }
   return undefined;
 }
@@ -124,7 +135,10 @@ function whyPending(input: ShardStatusInput): Why | undefined {
   if (input.paused) return undefined;
   if (input.rolling !== undefined) return { reason: 'RollingOut', message: input.rolling };
   if (measured.accessHash !== accessWanted) {
-    return { reason: 'ChangingLogins', message: input.sessionFailure ?? 'logins and grants are not at the newest spec' };
+    return {
+      reason: 'ChangingLogins',
+      message: input.sessionFailure ?? 'logins and grants are not at the newest spec',
+    };
   }
   if (shard.spec.schema && measured.schema?.hash !== shard.spec.schema.hash && !schemaFailedFor(input)) {
     return { reason: 'ApplyingSchema', message: input.sessionFailure ?? 'spec.schema is not applied yet' };
@@ -144,7 +158,12 @@ function schemaCondition(input: ShardStatusInput): WantedCondition | undefined {
   if (!shard.spec.schema) return undefined;
   const failed = measured.schema?.failed;
   if (failed && schemaFailedFor(input)) {
-    return { type, status: 'False', reason: 'SchemaFailed', message: `${failed.file}: ${failed.message}`.slice(0, 4000) };
+    return {
+      type,
+      status: 'False',
+      reason: 'SchemaFailed',
+      message: `${failed.file}: ${failed.message}`.slice(0, 4000),
+    };
   }
   return measured.schema?.hash === shard.spec.schema.hash
     ? { type, status: 'True', reason: 'Applied', message: `${measured.schema.files} files are applied` }
@@ -161,10 +180,27 @@ function phaseOf(input: ShardStatusInput, notReady: boolean, hasPrimary: boolean
   return hasPrimary ? 'Degraded' : 'Down';
 }
 
-/** The fields that have a value. */
-function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
+/** Fields that a session filled in, those that have a value. */
+function carried(measured: Measured): Partial<ShardStatus> {
+  const {
+    sizeBytes,
+    generation,
+    readerGeneration,
+    state,
+    accessHash,
+    secretsVersion,
+    schema,
+    referenceVersion,
+  } = measured;
+  return {
+    ...(sizeBytes === undefined ? {} : { sizeBytes }),
+    ...(generation === undefined ? {} : { generation }),
+    ...(readerGeneration === undefined ? {} : { readerGeneration }),
+    ...(state === undefined ? {} : { state }),
+    ...(accessHash === undefined ? {} : { accessHash }),
+    ...(secretsVersion === undefined ? {} : { secretsVersion }),
+    ...(schema === undefined ? {} : { schema }),
+    ...(referenceVersion === undefined ? {} : { referenceVersion }),
   };
 }
 
@@ -173,7 +209,9 @@ export function measuredOf(shard: Shard): Measured {
   const { status } = shard;
   if (!status) return {};
   const lagBytes = Object.fromEntries(
-    (status.members ?? []).flatMap(member => (member.lagBytes === undefined ? [] : [[member.name, member.lagBytes]])),
+    (status.members ?? []).flatMap(member =>
+      member.lagBytes === undefined ? [] : [[member.name, member.lagBytes]],
+    ),
   );
   return {
     sizeBytes: status.sizeBytes,
