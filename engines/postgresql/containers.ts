@@ -11,7 +11,6 @@ const locked = {
 };
 
 export function databaseContainer(shard: Shard, context: RenderContext): Record<string, unknown> {
-  const rest = (path: string) => ({ httpGet: { path, port: 'rest', scheme: 'HTTPS' } });
   return {
     name: containers.database,
     ...imageOf(shard, context),
@@ -85,4 +84,8 @@ function amounts(
 ): Record<string, unknown> {
   const requests = { ...least, ...spec.limits, ...spec.requests };
   return { requests, ...(spec.limits && { limits: { ...spec.limits } }) };
+}
+
+function rest(path: string): Record<string, unknown> {
+  return { httpGet: { path, port: 'rest', scheme: 'HTTPS' } };
 }

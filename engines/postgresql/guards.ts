@@ -26,7 +26,6 @@ export function networkPolicy(shard: Shard, context: RenderContext): KubeObject 
     namespaceSelector: { matchLabels: { [namespaceLabel]: context.operator.namespace } },
     podSelector: { matchLabels: { ...context.operator.labels } },
   };
-  const tcp = (...numbers: number[]) => numbers.map(port => ({ protocol: 'TCP', port }));
   return child(shard, 'networking.k8s.io/v1', 'NetworkPolicy', name, {
     spec: {
       podSelector: pods,
@@ -37,4 +36,8 @@ export function networkPolicy(shard: Shard, context: RenderContext): KubeObject 
       ],
     },
   });
+}
+
+function tcp(...numbers: number[]): readonly unknown[] {
+  return numbers.map(port => ({ protocol: 'TCP', port }));
 }

@@ -66,10 +66,10 @@ class Database:
     def __init__(self):
         self._postmaster = None
         self._pidfd = None
-        self._passwords_due = None
-        self._checker = None
+        # Volumes that outlive their shard can bring logins with older passwords: look once, when things have settled.
+        self._passwords_due = time.monotonic() + 15.0
 
-    def passwords_changed(self):
+    def files_changed(self):
         write_patroni_settings()
         self._passwords_due = 0.0
 
@@ -103,7 +103,7 @@ class Database:
             os.unlink(PATRONI + '/agreed')
             self._passwords_due = None
             return
-        self._passwords_due = time.monotonic() + 3.0
+        self._passwords_due = time.monotonic() + 5.0
         in_background(agree_on_passwords)
 
 
@@ -144,9 +144,8 @@ def database():
     hold_volume()
     write_patroni_settings()
     watch = Database()
-    watch.passwords_changed()
     return Supervisor(['/usr/bin/patroni', PATRONI], MountedFolders(SETTINGS, CERTIFICATES, PASSWORDS),
-                      watch.passwords_changed, watch.tick).run()
+                      watch.files_changed, watch.tick).run()
 
 
 def pooler():
