@@ -47,7 +47,7 @@ const clusterName: Rule = {
 };
 
 const shardName: Rule = {
-  rule: "self.metadata.name == self.spec.cluster.name + '-' + string(self.spec.ordinal)",
+  rule: 'self.metadata.name.startsWith(self.spec.cluster.name) && int(self.metadata.name.substring(self.spec.cluster.name.size() + 1)) == self.spec.ordinal',
   message:
     'a Shard is named <cluster>-<ordinal>, and made by the operator only: change the ShardCluster instead',
 };

@@ -1,7 +1,7 @@
 /** How rows are spread over the shards of a fleet. */
 import { z } from 'zod';
-import { identifier, keyValue } from './common.ts';
-import { immutable, intOrString, listAtomic, listMap, type Rule, withRules } from './rules.ts';
+import { identifier, keyValue, text } from './common.ts';
+import { immutable, listMap, listSet, type Rule, withRules } from './rules.ts';
 import { shardTables } from './tables.ts';
 
 export const algorithm = z
@@ -35,7 +35,7 @@ export type Assignment = z.infer<typeof assignment>;
 /** What an absent `assignment` means. */
 export const defaultAssignment: Assignment = { strategy: 'even', hash: 'md5', virtualNodes: 150 };
 
-const splitPoint = intOrString(z.union([z.int(), z.string().max(256)]).transform(String));
+const splitPoint = text({ min: 1, max: 256 });
 
 const slotCounts = Array.from({ length: 13 }, (_, power) => 2 ** (power + 8));
 
@@ -49,7 +49,7 @@ const slots = withRules(
 );
 
 const range = z.object({
-  splitPoints: listAtomic(z.array(splitPoint).max(4096)).describe(
+  splitPoints: listSet(z.array(splitPoint).max(4096)).describe(
     'First key of every shard but the first, ascending: one fewer than spec.shards at creation.',
   ),
 });
@@ -88,24 +88,19 @@ const migrate = 'a ShardMigration changes who owns what';
 
 const splitPointRules: readonly Rule[] = [
   {
-    rule: "!has(self.range) || self.keyType != 'bigint' || self.range.splitPoints.all(p, string(p).matches('^-?(0|[1-9][0-9]{0,17}|[1-8][0-9]{18})$'))",
-    message: 'with keyType bigint, split points are whole numbers such as 1000000',
+    rule: "!has(self.range) || self.keyType != 'bigint' || self.range.splitPoints.all(point, point.matches('^(0|-?[1-9][0-9]{0,17}|-?[1-8][0-9]{18})$'))",
+    message: 'with keyType bigint, split points are whole numbers in quotes, such as "1000000"',
     fieldPath: '.range.splitPoints',
   },
   {
-    rule: "!has(self.range) || self.keyType != 'uuid' || self.range.splitPoints.all(p, string(p).matches('^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'))",
+    rule: "!has(self.range) || self.keyType != 'uuid' || self.range.splitPoints.all(point, point.matches('^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'))",
     message:
-      'with keyType uuid, split points are UUIDs in lower case such as 80000000-0000-0000-0000-000000000000',
+      'with keyType uuid, split points are UUIDs in lower case, such as 80000000-0000-0000-0000-000000000000',
     fieldPath: '.range.splitPoints',
   },
   {
-    rule: "!has(self.range) || self.keyType != 'bigint' || !self.range.splitPoints.all(p, string(p).matches('^-?[0-9]{1,19}$')) || (self.range.splitPoints.map(p, int(string(p))).isSorted() && self.range.splitPoints.all(p, self.range.splitPoints.exists_one(q, q == p)))",
-    message: 'split points must ascend, each one once, as numbers',
-    fieldPath: '.range.splitPoints',
-  },
-  {
-    rule: "!has(self.range) || self.keyType == 'bigint' || self.range.splitPoints.map(p, string(p)).isSorted()",
-    message: 'split points must ascend, each one once, in the order of COLLATE "C"',
+    rule: "!has(self.range) || (self.keyType == 'bigint' ? !self.range.splitPoints.all(point, point.matches('^(0|-?[1-9][0-9]{0,17}|-?[1-8][0-9]{18})$')) || self.range.splitPoints.map(point, int(point)).isSorted() : self.range.splitPoints.isSorted())",
+    message: 'split points must ascend: bigint as numbers, text in the order of COLLATE "C"',
     fieldPath: '.range.splitPoints',
   },
 ];

@@ -77,7 +77,10 @@ function validation(node: JsonObject): string {
 
 function defaultOf(node: JsonObject, required: boolean): string {
   if (required) return '**required**';
-  return node['default'] === undefined ? '' : code(JSON.stringify(node['default']));
+  const { default: value } = node;
+  // What an object's default consists of stands with its fields.
+  if (value === undefined || (isJsonObject(value) && objectAt(node, 'properties'))) return '';
+  return code(JSON.stringify(value));
 }
 
 function rows(node: JsonObject, prefix: string): string[] {

@@ -89,7 +89,17 @@ export function toStructural(node: Json | undefined, path: string): JsonObject {
   if (node[patternByRule] === true) delete result['pattern'];
   dropSafeIntegerBounds(result);
   demandBound(result, node, path);
-  return { ...result, ...nested(node, path) };
+  return withWholeDefault({ ...result, ...nested(node, path) });
+}
+
+/** The API server checks the rules of a default as it stands, before it fills in those of the fields below. */
+function withWholeDefault(schema: JsonObject): JsonObject {
+  const { default: own, properties } = schema;
+  if (!isJsonObject(own) || !isJsonObject(properties)) return schema;
+  const fields = Object.entries(properties).flatMap(([name, child]) =>
+    isJsonObject(child) && child['default'] !== undefined ? [[name, child['default']]] : [],
+  );
+  return { ...schema, default: { ...Object.fromEntries(fields), ...own } };
 }
 
 function typeOf(node: JsonObject, path: string): string {
