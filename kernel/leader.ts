@@ -3,21 +3,18 @@
  * to end (its fence aborts, {@link LeaderElector.assertLeading} throws) before anyone else can take the lease; times of
  * different machines are never compared. A leader that stops in good order gives the lease back at once.
  *
- * Give it a client of its own: a renewal must neither wait behind a burst of requests nor pass the guard that it feeds.
+ * Give its store a client of its own: a renewal must neither wait behind a burst of requests nor pass the guard it feeds.
  */
 import { type Clock, jitter, pause, type Random, realClock } from '#kernel/clock.ts';
-import { ConflictError, orUndefined } from '#kernel/errors.ts';
+import { ConflictError } from '#kernel/errors.ts';
 import { microTime } from '#kernel/events.ts';
-import type { KubeClient } from '#kernel/kube-client.ts';
+import type { LeaseStore } from '#kernel/lease-store.ts';
 import type { Log } from '#kernel/log.ts';
 import type { Metrics } from '#kernel/metrics.ts';
 import { type Lease, Leases } from '#kernel/resources.ts';
 
 export interface LeaderOptions {
-  readonly client: KubeClient;
-  readonly namespace: string;
-  /** Of the Lease. */
-  readonly name: string;
+  readonly store: LeaseStore;
   /** Unique among the replicas, e.g. the pod's name. */
   readonly identity: string;
   /** Others take over a lease that has not changed for this long. Default 15,000; whole seconds. */
@@ -126,15 +123,13 @@ export class LeaderElector {
 
   /** True once the lease is ours. Failures are logged: the next try comes anyway. */
   async #tryAcquire(signal: AbortSignal): Promise<boolean> {
-    const { client, namespace, name, identity, log } = this.#options;
+    const { store, identity, log } = this.#options;
     const options = { signal, deadlineMs: this.#renewWithinMs / 2 };
     try {
       const sentAt = this.#clock.monotonicMs();
-      const lease = await orUndefined(client.get(Leases, { namespace, name }, options));
+      const lease = await store.read(options);
       if (lease && !this.#mayTake(lease)) return false;
-      const next = this.#written(lease, true);
-      if (lease) await client.replace(next, options);
-      else await client.create(next, options);
+      await store.write(this.#written(lease, true), options);
       this.#leadingUntil = sentAt + this.#renewWithinMs;
       return true;
     } catch (error) {
@@ -154,14 +149,14 @@ export class LeaderElector {
   }
 
   async #renew(signal: AbortSignal): Promise<'held' | 'unknown' | 'lost'> {
-    const { client, namespace, name, identity, log } = this.#options;
+    const { store, identity, log } = this.#options;
     // The time counts from before the request: whoever waits for our lease to expire starts later.
     const sentAt = this.#clock.monotonicMs();
     const options = { signal, deadlineMs: this.#retryMs * 2 };
     try {
-      const lease = await client.get(Leases, { namespace, name }, options);
-      if (lease.spec?.holderIdentity !== identity) return 'lost';
-      await client.replace(this.#written(lease, false), options);
+      const lease = await store.read(options);
+      if (lease?.spec?.holderIdentity !== identity) return 'lost';
+      await store.write(this.#written(lease, false), options);
       this.#leadingUntil = sentAt + this.#renewWithinMs;
       return 'held';
     } catch (error) {
@@ -172,25 +167,25 @@ export class LeaderElector {
   }
 
   async #release(): Promise<void> {
-    const { client, namespace, name, identity, log } = this.#options;
+    const { store, identity, log } = this.#options;
     try {
-      const lease = await client.get(Leases, { namespace, name }, { deadlineMs: this.#retryMs });
-      if (lease.spec?.holderIdentity !== identity) return;
+      const lease = await store.read({ deadlineMs: this.#retryMs });
+      if (lease?.spec?.holderIdentity !== identity) return;
       const spec = { ...lease.spec, holderIdentity: '', renewTime: microTime(this.#clock.now()) };
-      await client.replace({ ...lease, spec }, { deadlineMs: this.#retryMs });
+      await store.write({ ...lease, spec }, { deadlineMs: this.#retryMs });
     } catch (error) {
       log.warn({ err: error, identity }, 'leaving the lease to expire: it could not be given back');
     }
   }
 
   #written(lease: Lease | undefined, acquired: boolean): Lease {
-    const { namespace, name, identity } = this.#options;
+    const { identity } = this.#options;
     const now = microTime(this.#clock.now());
     const before = lease?.spec;
     return {
       apiVersion: Leases.apiVersion,
       kind: Leases.kind,
-      metadata: lease?.metadata ?? { namespace, name },
+      metadata: lease?.metadata ?? { name: '' },
       spec: {
         holderIdentity: identity,
         leaseDurationSeconds: Math.ceil(this.#leaseMs / 1000),
