@@ -11,6 +11,7 @@
  * the Secrets themselves. Pure but for the randomness that is handed in.
  */
 import { scramVerifier, verifies } from '#controllers/secrets/scram.ts';
+import { verifierVersion } from '#controllers/secrets/verifier-version.ts';
 import { hashOf } from '#controllers/stable-json.ts';
 
 /** Kubelets renew mounted Secrets within their sync period (1 minute) and their cache's age (1 minute). */
@@ -70,6 +71,8 @@ export function decidePasswords(facts: PasswordFacts, random: RandomBytes): Pass
 
   let againMs: number | undefined;
   if (rotation.kind === 'Begin') {
+    // The operator's own passwords need no overlap: members read them from the Secret and set them themselves.
+    for (const name of INTERNAL_PASSWORDS) internal[name] = password(random);
     app['next-password'] = password(random);
     app['next-reference-password'] = password(random);
     annotations[rotationAnnotations.under] = rotation.token;
@@ -88,7 +91,7 @@ export function decidePasswords(facts: PasswordFacts, random: RandomBytes): Pass
     : { app: app['password'], reference: app['reference-password'] };
   keepVerifier(internal, 'app-verifier', wanted.app, random);
   keepVerifier(internal, 'reference-verifier', wanted.reference, random);
-  const version = hashOf([internal['app-verifier'], internal['reference-verifier']]);
+  const version = verifierVersion(internal);
 
   if (
     distributed &&

@@ -155,10 +155,7 @@ function ready(sum: Summary, wanted: number, allReady: boolean): WantedCondition
 
 function reconciling(input: ClusterStatusInput, unsettled: number, sum: Summary): WantedCondition {
   if (input.paused)
-    return idle(
-      'Paused',
-      'the annotation shardwright.io/paused keeps the operator from changing anything',
-    );
+    return idle('Paused', 'the annotation shardwright.io/paused keeps the operator from changing anything');
   if (input.problem) return idle('Stalled', input.problem.message);
   if (unsettled > 0) {
     const why = sum.stalled ? `; ${sum.stalled.shard}: ${sum.stalled.message}` : '';

@@ -1,0 +1,103 @@
+/**
+ * What the controllers know of the cluster: one watch per kind, shared by all of them. Children are watched by the label of
+ * the operator, so the objects of others cost nothing; what nobody reads is dropped before it is kept.
+ */
+import { labels, resources } from '#crds/api/names.ts';
+import type { KubeClient } from '#kernel/kube-client.ts';
+import type { Log } from '#kernel/log.ts';
+import type { Metrics } from '#kernel/metrics.ts';
+import type { KubeObject } from '#kernel/object.ts';
+import { Reflector, withoutManagedFields } from '#kernel/reflector.ts';
+import { defineResource, type Resource } from '#kernel/resource.ts';
+import {
+  ConfigMaps,
+  EndpointsObjects,
+  NetworkPolicies,
+  Nodes,
+  PersistentVolumeClaims,
+  PodDisruptionBudgets,
+  Pods,
+  RoleBindings,
+  Roles,
+  ServiceAccounts,
+  Services,
+  StatefulSets,
+  StorageClasses,
+} from '#kernel/resources.ts';
+
+export const ShardClusters = defineResource<KubeObject>(resources.shardCluster);
+export const Shards = defineResource<KubeObject>(resources.shard);
+export const ShardMigrations = defineResource<KubeObject>(resources.shardMigration);
+export const BackupPolicies = defineResource<KubeObject>(resources.backupPolicy);
+export const ownResources: readonly Resource[] = [ShardClusters, Shards, ShardMigrations, BackupPolicies];
+
+/** Index of children by `<namespace>/<Shard>`. */
+export const byShard = 'shard';
+/** Index of Shards and map pages by `<namespace>/<ShardCluster>`. */
+export const byCluster = 'cluster';
+
+export type Caches = ReturnType<typeof createCaches>;
+
+export interface CachesOptions {
+  readonly client: KubeClient;
+  readonly log: Log;
+  readonly metrics?: Metrics;
+}
+
+export function createCaches(options: CachesOptions) {
+  const { client, log, metrics } = options;
+  const shared = { client, log, ...(metrics ? { metrics } : {}) };
+  const children = { ...shared, labelSelector: `${labels.managedBy}=${labels.managedByValue}` };
+  const indexes = { [byShard]: byLabel(labels.shard), [byCluster]: byLabel(labels.cluster) };
+  return {
+    shardClusters: new Reflector({ ...shared, resource: ShardClusters }),
+    shards: new Reflector({ ...shared, resource: Shards, indexes }),
+    shardMigrations: new Reflector({ ...shared, resource: ShardMigrations }),
+    backupPolicies: new Reflector({ ...shared, resource: BackupPolicies }),
+    pods: new Reflector({ ...children, resource: Pods, indexes }),
+    statefulSets: new Reflector({ ...children, resource: StatefulSets }),
+    endpoints: new Reflector({ ...children, resource: EndpointsObjects, indexes }),
+    claims: new Reflector({ ...children, resource: PersistentVolumeClaims, indexes }),
+    configMaps: new Reflector({ ...children, resource: ConfigMaps, indexes }),
+    services: new Reflector({ ...children, resource: Services }),
+    serviceAccounts: new Reflector({ ...children, resource: ServiceAccounts }),
+    roles: new Reflector({ ...children, resource: Roles }),
+    roleBindings: new Reflector({ ...children, resource: RoleBindings }),
+    disruptionBudgets: new Reflector({ ...children, resource: PodDisruptionBudgets }),
+    networkPolicies: new Reflector({ ...children, resource: NetworkPolicies }),
+    nodes: new Reflector({
+      ...shared,
+      resource: Nodes,
+      transform: slimNode,
+      indexes: { [byRegion]: regionOf },
+    }),
+    storageClasses: new Reflector({ ...shared, resource: StorageClasses }),
+  };
+}
+
+/** Index of nodes by their region. */
+export const byRegion = 'region';
+export const regionLabel = 'topology.kubernetes.io/region';
+
+export function indexKey(namespace: string | undefined, name: string): string {
+  return `${namespace ?? ''}/${name}`;
+}
+
+function byLabel(label: string): (object: KubeObject) => readonly string[] {
+  return ({ metadata }) => {
+    const value = metadata.labels?.[label];
+    return value === undefined ? [] : [indexKey(metadata.namespace, value)];
+  };
+}
+
+function regionOf(node: KubeObject): readonly string[] {
+  const region = node.metadata.labels?.[regionLabel];
+  return region === undefined ? [] : [region];
+}
+
+/** A node's list of images alone can be 50 KB. */
+function slimNode<T extends KubeObject>(node: T): T {
+  const { status } = node;
+  if (typeof status === 'object' && status !== null && 'images' in status) delete status.images;
+  return withoutManagedFields(node);
+}

@@ -1,0 +1,222 @@
+/**
+ * One pass over one shard: help a fail-over first, then make the objects so, then the database, then renew members by one
+ * step. Each pass starts from what is there now; every write may be the last one before the operator is killed.
+ */
+import { isPaused } from '#crds/api/names.ts';
+import { EngineError } from '#engines/errors.ts';
+import { jitter } from '#kernel/clock.ts';
+import { setConditions } from '#kernel/conditions.ts';
+import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/controller.ts';
+import { ConflictError } from '#kernel/errors.ts';
+import type { Request } from '#kernel/source.ts';
+import { accessHash } from './access.ts';
+import { CredentialsMissingError, copyReferences, reachablePrimary, tend } from './database.ts';
+import type { ShardDeps } from './deps.ts';
+import { gatherShard, type ShardFacts } from './facts.ts';
+import { ensureObjects, type ObjectsResult } from './objects.ts';
+import { renewMembers } from './renew.ts';
+import { sessionNeeds } from './session-work.ts';
+import { shardStatus } from './status.ts';
+
+/** How soon a database that refused a session is tried again, while nothing else happens. */
+const SESSION_RETRY_MS = 2000;
+
+interface Pass {
+  readonly objects: ObjectsResult;
+  readonly rolling: string | undefined;
+  readonly sessionFailure: string | undefined;
+  readonly certificateExpiry: string | undefined;
+  readonly requeueAfterMs: number | undefined;
+}
+
+export function shardReconciler(deps: ShardDeps): Reconcile {
+  return async (request, context) => {
+    const facts = gatherShard(deps.caches, deps.engine, request);
+    if (!facts) {
+      deps.memory.forget(request);
+      deps.certificates.forget(request);
+      return;
+    }
+    // What it owns is collected with it; the claims follow the policy in the StatefulSet.
+    if (facts.shard.metadata.deletionTimestamp !== undefined) return;
+    return reconcile(deps, facts, request, context);
+  };
+}
+
+async function reconcile(
+  deps: ShardDeps,
+  facts: ShardFacts,
+  request: Request,
+  context: ReconcileContext,
+): Promise<ReconcileResult> {
+  const { shard } = facts;
+  if (isPaused(shard) || clusterPaused(deps, facts)) {
+    await writeStatus(deps, facts, request, idle(shard.status?.certificateExpiry), true, context);
+    return {};
+  }
+  await helpFailover(deps, facts, context);
+  const names = deps.engine(shard).serverNames(shard);
+  const certificate = await deps.certificates.ensure(shard, names, context);
+  const objects = await ensureObjects(deps, facts, context);
+
+  const pass = await workWithDatabase(deps, facts, objects, certificate.expiry, context);
+  await writeStatus(deps, facts, request, pass, false, context);
+  return pass.requeueAfterMs === undefined ? {} : { requeueAfterMs: pass.requeueAfterMs };
+}
+
+/** The one write that cannot wait: a replica may take over once the dead leader's lock is free. */
+async function helpFailover(
+  deps: ShardDeps,
+  facts: ShardFacts,
+  { signal, log }: ReconcileContext,
+): Promise<void> {
+  const { shard, objects } = facts;
+  const nodes = objects.pods.flatMap(pod => {
+    const name = nodeNameOf(pod);
+    const node = name === undefined ? undefined : deps.caches.nodes.get({ name });
+    return node ? [node] : [];
+  });
+  const patch = deps.engine(shard).releaseDeadLeader(shard, objects, nodes);
+  if (!patch) return;
+  log.info({ object: patch.name }, 'freeing the lock of a leader whose process has ended');
+  const resource = deps.client.catalog.of({
+    apiVersion: patch.apiVersion,
+    kind: patch.kind,
+    metadata: { name: patch.name },
+  });
+  try {
+    await deps.client.patch(resource, patch, { type: 'merge', body: patch.body }, { signal });
+    deps.events.emit({
+      regarding: facts.raw,
+      type: 'Warning',
+      reason: 'LeaderEnded',
+      action: 'ReleaseLock',
+      note: `the process of the primary has ended: its lock is free for a replica`,
+    });
+  } catch (error) {
+    // Somebody was faster; what they wrote wakes this controller.
+    if (!(error instanceof ConflictError)) throw error;
+  }
+}
+
+async function workWithDatabase(
+  deps: ShardDeps,
+  facts: ShardFacts,
+  objects: ObjectsResult,
+  certificateExpiry: string | undefined,
+  context: ReconcileContext,
+): Promise<Pass> {
+  const { shard } = facts;
+  const primary = reachablePrimary(facts.members);
+  let rolling = objects.rolling;
+  let sessionFailure: string | undefined;
+  let retryMs: number | undefined;
+  try {
+    if (primary) {
+      const before = deps.memory.measured(shard);
+      const needs = sessionNeeds(shard, before, statisticsDue(deps, facts));
+      if (needs) {
+        let measured = await tend(deps, facts, primary, needs, before, context);
+        deps.memory.keep(shard, measured);
+        measured = await copyReferences(deps, facts, primary, measured, context);
+        deps.memory.keep(shard, measured);
+        scheduleStatistics(deps, facts);
+      }
+    }
+    rolling ??= await renewMembers(deps, facts, context);
+  } catch (error) {
+    if (!(error instanceof EngineError) && !(error instanceof CredentialsMissingError)) throw error;
+    context.log.warn({ err: error }, 'trying again after the database refused a session');
+    sessionFailure = `${error.message}. ${error.remedy}`;
+    retryMs = SESSION_RETRY_MS;
+  }
+  return {
+    objects,
+    rolling,
+    sessionFailure,
+    certificateExpiry,
+    requeueAfterMs: retryMs ?? untilStatistics(deps, facts),
+  };
+}
+
+function statisticsDue(deps: ShardDeps, { shard }: ShardFacts): boolean {
+  if (deps.statisticsMs <= 0) return false;
+  const dueAt = deps.memory.statisticsDueAt(shard);
+  if (dueAt !== undefined) return deps.clock.monotonicMs() >= dueAt;
+  if (shard.status?.sizeBytes === undefined) return true;
+  // After a restart of the operator the fleet is measured over a whole interval, not at once.
+  deps.memory.measureAt(shard, deps.clock.monotonicMs() + deps.statisticsMs * deps.random());
+  return false;
+}
+
+function scheduleStatistics(deps: ShardDeps, { shard }: ShardFacts): void {
+  if (deps.statisticsMs <= 0) return;
+  deps.memory.measureAt(shard, deps.clock.monotonicMs() + jitter(deps.statisticsMs, 0.2, deps.random));
+}
+
+function untilStatistics(deps: ShardDeps, { shard }: ShardFacts): number | undefined {
+  const dueAt = deps.memory.statisticsDueAt(shard);
+  return dueAt === undefined ? undefined : Math.max(1000, dueAt - deps.clock.monotonicMs());
+}
+
+async function writeStatus(
+  deps: ShardDeps,
+  facts: ShardFacts,
+  request: Request,
+  pass: Pass,
+  paused: boolean,
+  { signal }: ReconcileContext,
+): Promise<void> {
+  // The newest state of the same Shard: it may have changed while this pass was at work.
+  const live = deps.caches.shards.get(request);
+  if (!live || live.metadata.uid !== facts.raw.metadata.uid) return;
+  const { shard } = facts;
+  const { fields, conditions } = shardStatus({
+    shard,
+    members: facts.members,
+    measured: deps.memory.measured(shard),
+    accessWanted: accessHash(shard),
+    rolling: pass.rolling,
+    problem: pass.objects.problem,
+    sessionFailure: pass.sessionFailure,
+    paused,
+    certificateExpiry: pass.certificateExpiry,
+  });
+  const observedGeneration = shard.metadata.generation ?? 0;
+  const before = shard.status?.conditions ?? [];
+  const wantedTypes = new Set(conditions.map(condition => condition.type));
+  const after = setConditions(
+    before.filter(condition => wantedTypes.has(condition.type)),
+    conditions.map(condition => ({ ...condition, observedGeneration })),
+    deps.clock.now(),
+  );
+  const { changed } = await deps.applier.applyStatus(live, { ...fields, conditions: after }, { signal });
+  if (changed) deps.events.conditionsChanged(facts.raw, before, after);
+}
+
+function idle(certificateExpiry: string | undefined): Pass {
+  return {
+    objects: { problem: undefined, rolling: undefined },
+    rolling: undefined,
+    sessionFailure: undefined,
+    certificateExpiry,
+    requeueAfterMs: undefined,
+  };
+}
+
+/** Pausing a fleet pauses all that is below it. */
+function clusterPaused(deps: ShardDeps, { shard }: ShardFacts): boolean {
+  const { namespace } = shard.metadata;
+  const cluster = deps.caches.shardClusters.get({
+    ...(namespace ? { namespace } : {}),
+    name: shard.spec.cluster.name,
+  });
+  return cluster !== undefined && isPaused(cluster);
+}
+
+function nodeNameOf(pod: { readonly [field: string]: unknown }): string | undefined {
+  const { spec } = pod;
+  return typeof spec === 'object' && spec !== null && 'nodeName' in spec && typeof spec.nodeName === 'string'
+    ? spec.nodeName
+    : undefined;
+}
