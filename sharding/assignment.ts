@@ -59,18 +59,14 @@ export function assignByRing(
   const offsets = new Float64Array(slots).fill(Number.POSITIVE_INFINITY);
   const points = new Int32Array(slots).fill(-1);
   for (const ordinal of ordinals) {
-    for (let group = 0; group * 4 < virtualNodes; group++) {
-      const values = pointsOf(hash, ordinal, group);
-      for (let i = 0; i < 4 && group * 4 + i < virtualNodes; i++) {
-        const point = values[i] ?? 0;
-        // A point exactly on a place belongs to that slot: offset 0 of its gap.
-        const slot = Math.floor(point / gap);
-        const offset = point - slot * gap;
-        const best = offsets[slot] ?? 0;
-        if (offset < best || (offset === best && ordinal < (points[slot] ?? 0))) {
-          offsets[slot] = offset;
-          points[slot] = ordinal;
-        }
+    for (const point of ringPoints(hash, ordinal, virtualNodes)) {
+      // A point exactly on a place belongs to that slot: offset 0 of its gap.
+      const slot = Math.floor(point / gap);
+      const offset = point - slot * gap;
+      const best = offsets[slot] ?? 0;
+      if (offset < best || (offset === best && ordinal < (points[slot] ?? 0))) {
+        offsets[slot] = offset;
+        points[slot] = ordinal;
       }
     }
   }
@@ -89,18 +85,24 @@ function nearestAtOrAfter(slots: number, points: Int32Array): Uint32Array {
   return owners;
 }
 
-/** Four places on the circle: one MD5 gives four words; CRC32 is taken four times. */
-function pointsOf(hash: RingHash, ordinal: number, group: number): readonly number[] {
-  switch (hash) {
-    case 'md5': {
-      const bytes = digest('md5', `${ordinal}:${group}`, 'buffer');
-      return [0, 4, 8, 12].map(at => bytes.readUInt32LE(at));
+/** The places of a shard's points on the circle. One MD5 gives four; a CRC32 one. */
+export function ringPoints(hash: RingHash, ordinal: number, virtualNodes: number): readonly number[] {
+  const points: number[] = [];
+  while (points.length < virtualNodes) {
+    switch (hash) {
+      case 'md5': {
+        const bytes = digest('md5', `${ordinal}:${points.length / 4}`, 'buffer');
+        for (let at = 0; at < 16; at += 4) points.push(bytes.readUInt32LE(at));
+        break;
+      }
+      case 'crc32':
+        points.push(scramble(crc32(`${ordinal}:${points.length}`)));
+        break;
+      default:
+        assertNever(hash);
     }
-    case 'crc32':
-      return [0, 1, 2, 3].map(i => scramble(crc32(`${ordinal}:${group * 4 + i}`)));
-    default:
-      return assertNever(hash);
   }
+  return points.slice(0, virtualNodes);
 }
 
 /** CRC32 is linear, so the points of one shard would stand in a pattern; this spreads them over all 32 bits. */

@@ -1,0 +1,210 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { addShards, bumpGeneration, moveSlots, withShardState } from './change.ts';
+import { createMap } from './create-map.ts';
+import { applyDelta, deltaSince, digestOf, type MapDelta, parseDelta, wholeMap } from './delta.ts';
+import { DamagedMapError, DeltaMismatchError, ShardingError, UnknownFormatError } from './errors.ts';
+import { anyInput, evenly, mapInput, newShards, sampleMaps } from './fixtures.ts';
+import { encodeHeader } from './page-codec.ts';
+import { changedPages, epochOf, fromPages, type MapPage, pageConfigMapName, toPages } from './pages.ts';
+
+function wired(delta: MapDelta): MapDelta {
+  return parseDelta(JSON.stringify(delta));
+}
+
+describe('pages', () => {
+  test('decode to the map they were made from, in any order', () => {
+    fc.assert(
+      fc.property(anyInput, input => {
+        const map = createMap(input);
+        const pages = wired(wholeMap(toPages(map))).pages;
+        expect(fromPages(pages.toReversed())).toEqual(map);
+      }),
+    );
+  });
+
+  test('span a fleet beyond one page of slots and of shards', () => {
+    const map = createMap(mapInput(evenly, { slots: 2 ** 17, shards: newShards(5000) }));
+    const spread = addShards(map, [{ name: 'odd-name', ordinal: 9000, region: 'x' }]);
+    const pages = toPages(spread);
+    expect(pages.map(page => page.id)).toEqual([
+      'shards-0',
+      'shards-1',
+      'shards-2',
+      'header',
+      'slots-0',
+      'slots-1',
+    ]);
+    expect(fromPages(pages)).toEqual(spread);
+  });
+
+  test('keep their epoch unless their content changed', () => {
+    for (const map of sampleMaps()) {
+      const pages = toPages(map);
+      expect(toPages(map, pages)).toEqual(pages);
+      const next = withShardState(map, 'social-1', 'readonly');
+      const nextPages = toPages(next, pages);
+      expect(changedPages(pages, nextPages).map(page => [page.id, page.epoch])).toEqual([['shards-0', 2]]);
+      expect(fromPages(nextPages)).toEqual(next);
+    }
+  });
+
+  test("of a moved slot are its own and its shards' only", () => {
+    const map = createMap(mapInput(evenly, { slots: 2 ** 18 }));
+    const pages = toPages(map);
+    const next = moveSlots(map, {
+      ranges: [{ first: 5, last: 9 }],
+      from: 'social-0',
+      to: 'social-1',
+      side: 'read',
+    });
+    const nextPages = toPages(next, pages);
+    expect(changedPages(pages, nextPages).map(page => page.id)).toEqual(['shards-0', 'slots-0']);
+    expect(fromPages(nextPages)).toEqual(next);
+  });
+
+  test('are named after their cluster', () => {
+    expect(pageConfigMapName('social', 'header')).toBe('social-map');
+    expect(pageConfigMapName('social', 'slots-3')).toBe('social-map-slots-3');
+  });
+});
+
+describe('damage', () => {
+  const pages = toPages(sampleMaps()[0]!);
+  const without = (id: string): readonly MapPage[] => pages.filter(page => page.id !== id);
+  const broken = (id: string, data: string): readonly MapPage[] => [...without(id), { id, epoch: 1, data }];
+  const slots = pages.find(page => page.id === 'slots-0')!;
+
+  test.each([
+    ['no pages', [], /header is missing/],
+    ['a missing page', without('slots-0'), /slots-0 is missing/],
+    ['a page twice', [...pages, slots], /slots-0 is there twice/],
+    ['a page cut off', broken('slots-0', slots.data.slice(0, -8)), /slots-0 /],
+    ["another page's content", broken('shards-0', slots.data), /shards-0 is not JSON/],
+    [
+      'fewer shards than owners',
+      broken('shards-0', toPages(createMap(mapInput(evenly, { shards: newShards(3) })))[0]!.data),
+      /belongs to shard 3/,
+    ],
+    [
+      'fewer slots than the header says',
+      broken('slots-0', toPages(createMap(mapInput(evenly, { slots: 512 })))[2]!.data),
+      /for 1024 slots/,
+    ],
+  ])('%s', (_, damaged, message) => {
+    expect(() => fromPages(damaged)).toThrow(DamagedMapError);
+    expect(() => fromPages(damaged)).toThrow(message);
+  });
+
+  test('an unknown format says which version to use', () => {
+    const future = { ...sampleMaps()[0]!, format: 2 as unknown as 1 };
+    const header = encodeHeader(future, { shardPages: 1, entryPages: 0 });
+    expect(() => fromPages(broken('header', header))).toThrow(UnknownFormatError);
+    expect(() => parseDelta('{"format":2}')).toThrow(/format 2; this version knows 1/);
+  });
+
+  test.each(['', '[]', 'null', '{"format":1}', '{"format":1,"since":0,"epoch":1,"digest":"","pages":[{}]}'])(
+    'on the wire: %s',
+    text => {
+      expect(() => parseDelta(text)).toThrow(ShardingError);
+    },
+  );
+
+  test('anywhere in any page gives a typed error or a sound map, never a crash', () => {
+    const maps = sampleMaps().map(map => toPages(map));
+    fc.assert(
+      fc.property(fc.nat(), fc.nat(), fc.nat(), fc.nat(255), (mapIndex, pageIndex, at, byte) => {
+        const whole = maps[mapIndex % maps.length]!;
+        const page = whole[pageIndex % whole.length]!;
+        const bytes = Buffer.from(page.data, 'base64');
+        bytes[at % bytes.length] = byte;
+        const hurt = { ...page, data: bytes.toString('base64') };
+        try {
+          fromPages(whole.map(other => (other === page ? hurt : other)));
+        } catch (error) {
+          expect(error).toBeInstanceOf(ShardingError);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe('deltas', () => {
+  /** A fleet's life: the pages after each change. */
+  function history(steps: readonly number[]): readonly (readonly MapPage[])[] {
+    let map = createMap(mapInput(evenly, { slots: 2 ** 17, shards: newShards(6) }));
+    const states = [toPages(map)];
+    for (const step of steps) {
+      const shard = `social-${step % 6}`;
+      if (step % 3 === 0) map = withShardState(map, shard, step % 2 === 0 ? 'readonly' : 'active');
+      else if (step % 3 === 1) map = bumpGeneration(map, shard, 'read');
+      else {
+        const slot = step % map.slots;
+        const owner = map.ownership.algorithm === 'hash' ? (map.ownership.owners.write[slot] ?? 0) : 0;
+        const [from, to] = [`social-${owner}`, `social-${(owner + 1) % 6}`];
+        map = moveSlots(map, { ranges: [{ first: slot, last: slot }], from, to, side: 'write' });
+      }
+      states.push(toPages(map, states.at(-1)));
+    }
+    return states;
+  }
+
+  const steps = fc.array(fc.nat(2 ** 17 - 1), { minLength: 1, maxLength: 8 });
+
+  test('lead from any epoch to the newest', () => {
+    fc.assert(
+      fc.property(steps, changes => {
+        const states = history(changes);
+        const newest = states.at(-1)!;
+        for (const old of states) {
+          const delta = wired(deltaSince(newest, epochOf(old)));
+          expect(digestOf(applyDelta(old, delta))).toBe(digestOf(newest));
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('converge in any order, with duplicates', () => {
+    fc.assert(
+      fc.property(steps, fc.infiniteStream(fc.nat()), (changes, random) => {
+        const states = history(changes);
+        const deltas = states.map(state => deltaSince(state, 1));
+        const shuffled = [...deltas, ...deltas]
+          .map(delta => ({ delta, order: random.next().value }))
+          .toSorted((a, b) => a.order - b.order);
+        const end = shuffled.reduce((pages, { delta }) => applyDelta(pages, delta), states[0]!);
+        expect(digestOf(end)).toBe(digestOf(states.at(-1)!));
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('heal a race of two writers with one epoch', () => {
+    const [before] = history([]);
+    const shardPage = { ...before!.find(page => page.id === 'shards-0')!, epoch: 2 };
+    const slotPage = { ...before!.find(page => page.id === 'slots-1')!, epoch: 2 };
+    const replace = (pages: readonly MapPage[], page: MapPage): MapPage[] =>
+      pages.map(old => (old.id === page.id ? page : old));
+    const first = replace(before!, shardPage);
+    const both = replace(first, slotPage);
+    expect(applyDelta(first, deltaSince(both, 2))).toEqual(both);
+  });
+
+  test('notice a page that appeared below the epoch already seen', () => {
+    const [before] = history([]);
+    const at = (pages: readonly MapPage[], id: string, epoch: number): MapPage[] =>
+      pages.map(page => (page.id === id ? { ...page, epoch } : page));
+    const seen = at(before!, 'shards-0', 3);
+    const late = at(seen, 'slots-1', 2);
+    expect(() => applyDelta(seen, deltaSince(late, 3))).toThrow(DeltaMismatchError);
+    expect(applyDelta(seen, wholeMap(late))).toEqual(late);
+  });
+
+  test('a whole map replaces one of higher epochs: the fleet was made anew', () => {
+    const states = history([3, 4, 5]);
+    const anew = toPages(createMap(mapInput(evenly)));
+    expect(applyDelta(states.at(-1)!, wholeMap(anew))).toEqual(anew);
+  });
+});
