@@ -104,6 +104,8 @@ export interface ConnectTarget {
   /** PEM of the authority that signed the members' certificates; they are checked against `serverNames()[0]`. */
   readonly ca: string;
   readonly passwords: { readonly superuser: string; readonly rest: string };
+  /** Where the engine's own ports are forwarded to; as they are if absent. */
+  readonly ports?: { readonly sql: number; readonly rest: number };
 }
 
 /** One file of `spec.schema`, in the order to apply. */
@@ -160,7 +162,7 @@ export interface ShardSession extends AsyncDisposable {
   /** Applies the entry after the last one; an older one is left alone. Throws {@link BroadcastGapError} for a later one. */
   applyBroadcast(entry: Broadcast): Promise<void>;
   statistics(): Promise<ShardStatistics>;
-  /** Restarts one member's process (not its pod). */
+  /** Restarts one member's process (not its pod). Throws {@link RestartError}. */
   restart(member: MemberAddress): Promise<void>;
   /** Promotes another member; resolves when the engine reports it done. Throws {@link SwitchoverError}. */
   switchover(from: MemberAddress, to: string): Promise<void>;

@@ -53,3 +53,10 @@ export class SwitchoverError extends EngineError {
   readonly remedy =
     'Wait until the replica streams without lag (under strong consistency: is synchronous), then try again.';
 }
+
+/** A member's process was not restarted. */
+export class RestartError extends EngineError {
+  override readonly name = 'RestartError';
+  readonly code = 'RestartFailed';
+  readonly remedy = 'Look at the log of the member; deleting its pod restarts it too.';
+}
