@@ -72,17 +72,20 @@ export interface ShardResult<R extends object = Row> extends Result<R> {
   readonly shard: string;
 }
 
-export interface ScatterOptions<R extends object, T> extends CallOptions {
+export interface ScatterOptions extends CallOptions {
   readonly params?: readonly unknown[];
   /** `parallel` (default): all shards at once, at most `concurrency`. `sequential`: one after the other, by ordinal. */
   readonly strategy?: 'parallel' | 'sequential';
   readonly concurrency?: number;
-  /** How often the whole scatter starts over after an error that a newer map may cure. Default 5. */
+  /** How often the whole scatter starts over after an error that may pass. Default: while time allows. */
   readonly retries?: number;
   readonly read?: 'replica';
   readonly idempotent?: boolean;
-  /** Turns the shards' results into one. Default: `concat()`. */
-  readonly merge?: Merge<R, T>;
+}
+
+export interface MergeOptions<R extends object, T> extends ScatterOptions {
+  /** Turns the shards' results into one. */
+  readonly merge: Merge<R, T>;
 }
 
 /** A table that is whole on every shard. */
@@ -115,8 +118,12 @@ export interface Client extends AsyncDisposable {
   forShard(shard: string): ShardScope;
   /** The name of the shard that owns a key now. */
   locate(key: RoutingKey, side?: 'write' | 'read'): string;
-  /** One statement on every shard. Starts over as a whole when the map changed under it. */
-  scatter<R extends object = Row, T = Result<R>>(sql: string, options?: ScatterOptions<R, T>): Promise<T>;
+  /**
+   * One statement on every shard that owns something. Starts over as a whole when the map changed under it. Without a merge
+   * the rows come shard after shard.
+   */
+  scatter<R extends object, T>(sql: string, options: MergeOptions<R, T>): Promise<T>;
+  scatter<R extends object = Row>(sql: string, options?: ScatterOptions): Promise<Result<R>>;
   reference(table: string): ReferenceTable;
   /** Waits for running statements (at most `graceMs`, default 5,000), then closes every connection. */
   close(options?: { readonly graceMs?: number }): Promise<void>;

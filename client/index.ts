@@ -1,7 +1,8 @@
 /** Everything an application may import from `shardwright/client`. */
 export type * from './client.ts';
 export { createClient } from './create-client.ts';
+export * from './errors.ts';
 export { createClientFromDirectory, type DirectoryOptions } from './from-directory.ts';
 export type * from './hooks.ts';
-export type * from './merge.ts';
+export { type Aggregate, aggregate, byShard, concat, type Merge, type OrderBy, ordered } from './merge.ts';
 export type * from './options.ts';

@@ -29,7 +29,8 @@ export interface ClientOptions {
   readonly map: {
     /** `https://<service>/v1/maps/<namespace>/<cluster>` */
     readonly url: string;
-    readonly token: string;
+    /** A function is asked for every request. */
+    readonly token: string | (() => Promise<string>);
     /** PEM of the authority behind the map service. Default: `credentials.ca`. */
     readonly ca?: string;
     /** Keeps the last map in this file, so that a restart works while the operator is away. */

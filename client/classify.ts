@@ -1,0 +1,55 @@
+/**
+ * What a failure means for the statement it hit. Everything here errs to the side of "may have taken effect": only what
+ * the server's answer proves is called harmless.
+ */
+import { DatabaseError } from 'pg';
+
+/**
+ * - `stale`: refused because the login's generation has passed; took no effect, a newer map helps
+ * - `password`: refused at the door; took no effect, newer credentials or a newer map help
+ * - `away`: no server took it (fail-over, demoted, starting up); took no effect, time helps
+ * - `conflict`: lost against another transaction; took no effect, repeating helps
+ * - `broken`: the connection ended in the middle; may have taken effect
+ * - `final`: the server refused it for what it is; took no effect, repeating won't help
+ */
+export type Verdict = 'stale' | 'password' | 'away' | 'conflict' | 'broken' | 'final';
+
+/** Nothing of a statement was sent yet when a {@link NotSentError} is thrown. */
+export class NotSentError extends Error {
+  override readonly name = 'NotSentError';
+}
+
+/** `sent`: a statement was on its way. Errors that end a session mean different things before and after. */
+export function classify(error: unknown, sent: boolean): Verdict {
+  if (!(error instanceof DatabaseError)) return sent ? 'broken' : 'away';
+  switch (error.code ?? '') {
+    case '42501': // insufficient_privilege: the generation was revoked
+      return sent ? 'stale' : 'password';
+    case '28000': // invalid_authorization: the login may not log in any more
+    case '28P01': // invalid_password; also for a login that does not exist
+      return 'password';
+    case '40001': // serialization_failure
+    case '40P01': // deadlock_detected
+      return 'conflict';
+    case '25006': // read_only_sql_transaction: a primary that was demoted, or a shard made read-only
+    case '57P03': // cannot_connect_now
+    case '53300': // too_many_connections
+      return 'away';
+    case '57P01': // admin_shutdown
+    case '57P02': // crash_shutdown
+    case '57P05': // idle_session_timeout
+    case '25P03': // idle_in_transaction_session_timeout
+      return sent ? 'broken' : 'away';
+    default:
+      break;
+  }
+  // The pooler has one code for all its troubles. These three tell that no server was given the statement.
+  if (error.code?.startsWith('08') === true) {
+    return !sent || neverAssigned.test(error.message) ? 'away' : 'broken';
+  }
+  // A session that the server ends (FATAL) may have ended after its commit.
+  if (error.severity === 'FATAL' || error.severity === 'PANIC') return sent ? 'broken' : 'away';
+  return 'final';
+}
+
+const neverAssigned = /server login (has been failing|failed)|query_wait_timeout|cannot connect to server/;

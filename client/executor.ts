@@ -1,0 +1,84 @@
+/** Takes a session, runs one statement, gives the session back. The path that every statement takes: nothing extra here. */
+import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import { judge } from './attempt.ts';
+import type { Clock } from './clock.ts';
+import type { Connection } from './connection.ts';
+import type { Deadline } from './deadline.ts';
+import type { ClientHooks } from './hooks.ts';
+import type { ShardPools, Target } from './shard-pools.ts';
+
+export class Executor {
+  readonly #pools: ShardPools;
+  readonly #hooks: ClientHooks;
+  readonly #clock: Clock;
+
+  constructor(pools: ShardPools, hooks: ClientHooks, clock: Clock) {
+    this.#pools = pools;
+    this.#hooks = hooks;
+    this.#clock = clock;
+  }
+
+  /** One try. Rejects with AttemptError, or with an error that is not about a server. */
+  async run<R extends object = QueryResultRow>(
+    target: Target,
+    statement: QueryConfig,
+    deadline: Deadline,
+  ): Promise<QueryResult<R>> {
+    deadline.throwIfOver();
+    const pool = this.#pools.get(target);
+    const connection = pool.take() ?? (await this.#acquire(target, deadline));
+    try {
+      return await this.query<R>(target, connection, statement, deadline);
+    } finally {
+      pool.release(connection);
+    }
+  }
+
+  /** One session for `work`, which must leave it outside any transaction. */
+  async withSession<T>(
+    target: Target,
+    deadline: Deadline,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    deadline.throwIfOver();
+    const pool = this.#pools.get(target);
+    const connection = pool.take() ?? (await this.#acquire(target, deadline));
+    try {
+      return await work(connection);
+    } finally {
+      pool.release(connection);
+    }
+  }
+
+  async query<R extends object = QueryResultRow>(
+    target: Target,
+    connection: Connection,
+    statement: QueryConfig,
+    deadline: Deadline,
+  ): Promise<QueryResult<R>> {
+    const { onStatement } = this.#hooks;
+    const startedMs = onStatement === undefined ? 0 : this.#clock.monotonicMs();
+    let failure: unknown;
+    try {
+      return await connection.query<R>(statement, deadline);
+    } catch (error) {
+      failure = judge(target.shard, error, true, connection.closed);
+      throw failure;
+    } finally {
+      onStatement?.({
+        shard: target.shard,
+        side: target.access === 'read' || target.access === 'fallback' ? 'read' : 'write',
+        durationMs: this.#clock.monotonicMs() - startedMs,
+        ...(failure === undefined ? {} : { error: failure }),
+      });
+    }
+  }
+
+  async #acquire(target: Target, deadline: Deadline): Promise<Connection> {
+    try {
+      return await this.#pools.get(target).acquire(deadline);
+    } catch (error) {
+      throw judge(target.shard, error, false, true);
+    }
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The sessions of one login on one shard: opened when needed, at most `max`, closed when idle. Taking one that is idle
+ * costs no promise. A drained pool gives out no more sessions and closes each as it comes back.
+ */
+
+import { NotSentError } from './classify.ts';
+import type { Clock } from './clock.ts';
+import type { Connection } from './connection.ts';
+import type { Deadline } from './deadline.ts';
+
+export interface PoolOptions {
+  readonly open: () => Promise<Connection>;
+  readonly max: number;
+  readonly idleMs: number;
+  /** For closing idle sessions; must not keep the process alive. */
+  readonly clock: Clock;
+  readonly onChange?: () => void;
+}
+
+interface Waiter {
+  readonly give: (connection: Connection) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+/** The pool was replaced by one of a newer generation while the caller waited; nothing was sent. */
+export class PoolDrainedError extends NotSentError {}
+
+export class Pool {
+  readonly #options: PoolOptions;
+  /** The one used last is at the end and used next, so that the others can grow old. */
+  readonly #idle: Connection[] = [];
+  readonly #open = new Set<Connection>();
+  readonly #waiters: Waiter[] = [];
+  readonly #emptied: (() => void)[] = [];
+  #opening = 0;
+  #drained = false;
+  #sweep: Disposable | undefined;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  get counts(): { readonly open: number; readonly idle: number; readonly waiting: number } {
+    return { open: this.#open.size, idle: this.#idle.length, waiting: this.#waiters.length };
+  }
+
+  /** An idle session, if there is one. */
+  take(): Connection | undefined {
+    return this.#drained ? undefined : this.#idle.pop();
+  }
+
+  /** A session: an idle one, a new one, or the next that comes back. Rejects as opening does, or with the deadline's reason. */
+  acquire(deadline: Deadline): Promise<Connection> {
+    if (this.#drained) return Promise.reject(new PoolDrainedError('the pool is drained'));
+    const idle = this.take();
+    if (idle !== undefined) return Promise.resolve(idle);
+    return new Promise((resolve, reject) => {
+      const stop = deadline.onOver(() => {
+        const at = this.#waiters.indexOf(waiter);
+        if (at >= 0) this.#waiters.splice(at, 1);
+        reject(deadline.reason(new NotSentError('no session became free')));
+      });
+      const waiter: Waiter = {
+        give: connection => {
+          stop();
+          resolve(connection);
+        },
+        fail: error => {
+          stop();
+          reject(error);
+        },
+      };
+      this.#waiters.push(waiter);
+      this.#openMore();
+    });
+  }
+
+  /** Every session taken must come back, whole or not. */
+  release(connection: Connection): void {
+    if (!connection.reusable || this.#drained) {
+      connection.close();
+      return;
+    }
+    const waiter = this.#waiters.shift();
+    if (waiter !== undefined) return waiter.give(connection);
+    connection.idleSinceMs = this.#options.clock.monotonicMs();
+    this.#idle.push(connection);
+    this.#armSweep();
+  }
+
+  /** Closes what is idle now and the rest as it comes back. Resolves when nothing is left. */
+  drain(): Promise<void> {
+    this.#drained = true;
+    this.#sweep?.[Symbol.dispose]();
+    for (const waiter of this.#waiters.splice(0)) waiter.fail(new PoolDrainedError('the pool is drained'));
+    for (const connection of this.#idle.splice(0)) connection.close();
+    if (this.#open.size === 0 && this.#opening === 0) return Promise.resolve();
+    return new Promise(resolve => {
+      this.#emptied.push(resolve);
+    });
+  }
+
+  /** Closes sessions in use, too. */
+  destroy(): void {
+    void this.drain();
+    for (const connection of this.#open) connection.close();
+  }
+
+  #openMore(): void {
+    if (this.#opening >= this.#waiters.length) return;
+    if (this.#open.size + this.#opening >= this.#options.max) return;
+    this.#opening++;
+    void this.#openOne();
+  }
+
+  async #openOne(): Promise<void> {
+    try {
+      const connection = await this.#options.open();
+      this.#open.add(connection);
+      connection.onClosed = () => this.#forget(connection);
+      this.#options.onChange?.();
+      if (connection.closed) this.#forget(connection);
+      else this.release(connection);
+    } catch (error) {
+      // Each failure is one waiter's: the next tries for itself.
+      this.#waiters.shift()?.fail(error);
+    } finally {
+      this.#opening--;
+      this.#openMore();
+      this.#settle();
+    }
+  }
+
+  #forget(connection: Connection): void {
+    if (!this.#open.delete(connection)) return;
+    const at = this.#idle.indexOf(connection);
+    if (at >= 0) this.#idle.splice(at, 1);
+    this.#options.onChange?.();
+    this.#openMore();
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.#drained && this.#open.size === 0 && this.#opening === 0) {
+      for (const resolve of this.#emptied.splice(0)) resolve();
+    }
+  }
+
+  #armSweep(): void {
+    if (this.#sweep !== undefined) return;
+    const { clock, idleMs } = this.#options;
+    this.#sweep = clock.after(idleMs, () => {
+      this.#sweep = undefined;
+      const oldest = clock.monotonicMs() - idleMs;
+      const expired = this.#idle.filter(connection => connection.idleSinceMs <= oldest);
+      for (const connection of expired) connection.close();
+      if (this.#idle.length > 0) this.#armSweep();
+    });
+  }
+}

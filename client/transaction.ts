@@ -1,0 +1,119 @@
+/**
+ * One try of a transaction. Until COMMIT is sent nothing can have taken effect, so everything before it may be repeated;
+ * after it only the server's answer counts.
+ */
+import type { QueryResult } from 'pg';
+import { AttemptError } from './attempt.ts';
+import type { Result, Row, Transaction, TransactionOptions } from './client.ts';
+import type { Connection } from './connection.ts';
+import type { Deadline } from './deadline.ts';
+import { ClosedError } from './errors.ts';
+import type { Executor } from './executor.ts';
+import { toResult } from './result.ts';
+import type { Target } from './shard-pools.ts';
+
+export function runTransaction<T>(
+  executor: Executor,
+  target: Target,
+  options: TransactionOptions,
+  deadline: Deadline,
+  work: (transaction: Transaction) => Promise<T>,
+): Promise<T> {
+  return executor.withSession(target, deadline, async connection => {
+    const run = (text: string) => executor.query(target, connection, { text }, deadline);
+    await certain(run(beginStatement(options)));
+    const session = new Session(executor, target, connection, deadline);
+    let value: T;
+    try {
+      value = await work(session);
+    } catch (error) {
+      await session.end();
+      await rollBack(run, connection);
+      // The callback may have wrapped the error: what hit the session decides whether to repeat, not what came out.
+      throw session.failure !== undefined && session.failure.verdict !== 'final' ? session.failure : error;
+    }
+    await session.end();
+    if (session.failure !== undefined && connection.closed) throw session.failure;
+    const outcome = await commit(run, options);
+    if (outcome.command === 'ROLLBACK')
+      throw session.failure ?? new AttemptError(target.shard, 'conflict', false, undefined);
+    return value;
+  });
+}
+
+class Session implements Transaction {
+  readonly shard: string;
+  /** The first failure of a statement that is about the server. Nothing was committed. */
+  failure: AttemptError | undefined;
+  readonly #run: <R extends object>(
+    sql: string,
+    params: readonly unknown[] | undefined,
+  ) => Promise<QueryResult<R>>;
+  #last: Promise<unknown> = Promise.resolve();
+  #ended = false;
+
+  constructor(executor: Executor, target: Target, connection: Connection, deadline: Deadline) {
+    this.shard = target.shard;
+    this.#run = (text, params) =>
+      executor.query(
+        target,
+        connection,
+        params === undefined ? { text } : { text, values: [...params] },
+        deadline,
+      );
+  }
+
+  /** Statements that the callback starts side by side run one after the other. */
+  query<R extends object = Row>(sql: string, params?: readonly unknown[]): Promise<Result<R>> {
+    if (this.#ended) return Promise.reject(new ClosedError());
+    const answer = this.#last.then(() => certain(this.#run<R>(sql, params)));
+    this.#last = answer.catch((error: unknown) => {
+      if (error instanceof AttemptError) this.failure ??= error;
+    });
+    return answer.then(toResult);
+  }
+
+  /** Waits for statements that the callback started but did not wait for. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#last;
+  }
+}
+
+/** Without a COMMIT a broken connection is no uncertainty. */
+async function certain<T>(statement: Promise<T>): Promise<T> {
+  try {
+    return await statement;
+  } catch (error) {
+    if (!(error instanceof AttemptError) || !error.uncertain) throw error;
+    throw new AttemptError(error.shard, error.verdict, false, error.cause);
+  }
+}
+
+function commit(
+  run: (text: string) => Promise<QueryResult>,
+  options: TransactionOptions,
+): Promise<QueryResult> {
+  return options.readOnly === true ? certain(run('COMMIT')) : run('COMMIT');
+}
+
+async function rollBack(run: (text: string) => Promise<QueryResult>, connection: Connection): Promise<void> {
+  if (connection.closed) return;
+  try {
+    await run('ROLLBACK');
+  } catch {
+    // The server rolls back what a lost session leaves.
+    connection.close();
+  }
+}
+
+function beginStatement({ isolation, readOnly }: TransactionOptions): string {
+  const level = isolation === undefined ? '' : ` ISOLATION LEVEL ${levels[isolation]}`;
+  return `BEGIN${level}${readOnly === true ? ' READ ONLY' : ''}`;
+}
+
+const levels = {
+  'read committed': 'READ COMMITTED',
+  'repeatable read': 'REPEATABLE READ',
+  serializable: 'SERIALIZABLE',
+} as const;
