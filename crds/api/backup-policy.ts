@@ -124,7 +124,6 @@ export const backupPolicySpec = z.object({
   destinations: withRules(listAtomic(z.array(destination).min(1).max(32)), {
     rule: 'self.all(a, self.exists_one(b, (has(a.region) ? a.region : "") == (has(b.region) ? b.region : "")))',
     message: 'one destination for each region, and at most one without a region',
-    reason: 'FieldValueDuplicate',
   }).describe('Where backups go.'),
   drill: z
     .object({

@@ -8,13 +8,6 @@ import type { z } from 'zod';
 export interface Rule {
   readonly rule: string;
   readonly message: string;
-  /** CEL that yields a message with the offending value in it; `message` is used where it fails. */
-  readonly messageExpression?: string;
-  readonly reason?:
-    | 'FieldValueInvalid'
-    | 'FieldValueForbidden'
-    | 'FieldValueRequired'
-    | 'FieldValueDuplicate';
   /** Field the error points at, relative to the schema: `.spec.shards`. */
   readonly fieldPath?: string;
   /** Evaluated on creation too, with `oldSelf` as an optional. */

@@ -87,6 +87,7 @@ export function toStructural(node: Json | undefined, path: string): JsonObject {
   }
   if (intOrString) Object.assign(result, stringBound(node, path));
   if (node[patternByRule] === true) delete result['pattern'];
+  if (result['minLength'] === 0) delete result['minLength'];
   dropSafeIntegerBounds(result);
   demandBound(result, node, path);
   return withWholeDefault({ ...result, ...nested(node, path) });
@@ -180,6 +181,9 @@ function dropSafeIntegerBounds(result: Record<string, Json>): void {
 }
 
 function demandBound(result: JsonObject, node: JsonObject, path: string): void {
+  if (isJsonObject(node['additionalProperties']) && Object.keys(node['additionalProperties']).length === 0) {
+    throw new StructuralSchemaError(path, 'takes unknown fields', 'use z.object, or z.record with a schema');
+  }
   const missing = (bound: string) =>
     new StructuralSchemaError(path, `has no ${bound}`, 'bound it, or CEL counts it as endless');
   const text = result['type'] === 'string' || result['x-kubernetes-int-or-string'] === true;
