@@ -63,8 +63,12 @@ it('the smallest ShardCluster is accepted', async () => {
   });
 });
 
+/** Distinct and ascending. */
+function numbers(count: number): readonly string[] {
+  return Array.from({ length: count }, (_, i) => String(1_000_000 + i));
+}
+
 describe('the largest that the bounds allow is within the cost that the API server grants', () => {
-  const numbers = (count: number) => Array.from({ length: count }, (_, i) => String(1_000_000 + i));
   const tables = numbers(512).map(name => ({ name: `sales_${name}.orders_of_${name}`, key: 'customer' }));
 
   it.each([
