@@ -67,7 +67,7 @@ async function bundleOperator(folder: string): Promise<void> {
   });
 }
 
-async function ensurePostgresImage(): Promise<string> {
+export async function ensurePostgresImage(): Promise<string> {
   const source = join(repoDir, 'images/postgres');
   const entries = await readdir(source, { recursive: true, withFileTypes: true });
   const files = entries
