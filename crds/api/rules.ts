@@ -48,11 +48,6 @@ export function listAtomic<S extends z.ZodType>(schema: S): S {
   return annotate(schema, { 'x-kubernetes-list-type': 'atomic' });
 }
 
-/** A map that has one owner as a whole. */
-export function mapAtomic<S extends z.ZodType>(schema: S): S {
-  return annotate(schema, { 'x-kubernetes-map-type': 'atomic' });
-}
-
 /** Accepts an integer or a string, as Kubernetes does for quantities. */
 export function intOrString<S extends z.ZodType>(schema: S): S {
   return annotate(schema, { 'x-kubernetes-int-or-string': true });
