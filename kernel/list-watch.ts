@@ -27,6 +27,8 @@ export interface ListWatchTiming {
    * long is taken for dead. One that never sent any is only held to `watchSeconds`.
    */
   readonly silentMs: number;
+  /** How much later than `watchSeconds` a server may end a watch before it is taken for dead. */
+  readonly endGraceMs: number;
   readonly backoffBaseMs: number;
   readonly backoffMaxMs: number;
 }
@@ -34,12 +36,10 @@ export interface ListWatchTiming {
 export const defaultTiming: ListWatchTiming = {
   watchSeconds: 300,
   silentMs: 150_000,
+  endGraceMs: 15_000,
   backoffBaseMs: 250,
   backoffMaxMs: 30_000,
 };
-
-/** How much later than promised a server may end a watch. */
-const endGraceMs = 15_000;
 
 export interface ListWatchOptions<T extends KubeObject> {
   readonly client: KubeClient;
@@ -116,7 +116,7 @@ export class ListWatch<T extends KubeObject> {
     const timeoutSeconds = Math.ceil(timing.watchSeconds * (1 + random()));
     const silence = new AbortController();
     using cleanup = new DisposableStack();
-    cleanup.use(this.#watchForSilence(openedAt + timeoutSeconds * 1000 + endGraceMs, silence));
+    cleanup.use(this.#watchForSilence(openedAt + timeoutSeconds * 1000 + timing.endGraceMs, silence));
     try {
       const events = await client.watch(resource, {
         ...scope,

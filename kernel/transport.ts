@@ -64,6 +64,7 @@ export class Transport {
   #session: Session | undefined;
   #refreshing: Promise<Session> | undefined;
   #closed = false;
+  readonly #used = new WeakSet<object>();
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -179,6 +180,12 @@ export class Transport {
       agent: read ? session.requests : session.streams,
       headers,
     });
+    // Node's own `reusedSocket` leaves out connections that go straight from one waiting request to the next.
+    let reused = false;
+    sent.on('socket', socket => {
+      reused = this.#used.has(socket);
+      this.#used.add(socket);
+    });
     let why: Error | undefined;
     const stop = (reason: Error) => {
       why ??= reason;
@@ -196,7 +203,7 @@ export class Transport {
     };
     const fail = (cause: Error) => {
       settle();
-      reject(why ?? connectionError(cause, sent.reusedSocket, info));
+      reject(why ?? connectionError(cause, reused, info));
     };
     sent.on('error', fail);
     sent.on('response', response => {
@@ -209,7 +216,7 @@ export class Transport {
       }
       read(response).then(text => {
         settle();
-        return resolve({ status, headers: response.headers, body: text, reused: sent.reusedSocket });
+        return resolve({ status, headers: response.headers, body: text, reused });
       }, fail);
     });
     sent.end(body);
