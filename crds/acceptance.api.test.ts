@@ -1,6 +1,7 @@
 /** What the API server accepts: every sample, with the defaults that parsing gives, and changes of what may change. */
 import { describe, expect, it } from 'vitest';
 import { apiTest } from '#hack/api-test.ts';
+import type { KubeObject } from '#kernel/object.ts';
 import { defineResource } from '#kernel/resource.ts';
 import { apiVersion, resources } from './api/names.ts';
 import { parseShard } from './api/shard.ts';
@@ -14,7 +15,7 @@ await api.installCrds();
 const ShardClusters = defineResource<ShardCluster>(resources.shardCluster);
 const strict = { fieldValidation: 'Strict' } as const;
 
-function placed(manifest: Manifest, namespace: string) {
+function placed(manifest: Manifest, namespace: string): KubeObject {
   return { ...manifest, metadata: { ...manifest.metadata, namespace } };
 }
 
