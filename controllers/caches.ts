@@ -15,6 +15,7 @@ import {
   NetworkPolicies,
   Nodes,
   PersistentVolumeClaims,
+  type Pod,
   PodDisruptionBudgets,
   Pods,
   RoleBindings,
@@ -29,7 +30,21 @@ export const ShardClusters = defineResource<KubeObject>(resources.shardCluster);
 export const Shards = defineResource<KubeObject>(resources.shard);
 export const ShardMigrations = defineResource<KubeObject>(resources.shardMigration);
 export const BackupPolicies = defineResource<KubeObject>(resources.backupPolicy);
-export const ownResources: readonly Resource[] = [ShardClusters, Shards, ShardMigrations, BackupPolicies];
+/** cert-manager's, for spec.tls.issuerRef: written, never watched. */
+export const Certificates = defineResource<KubeObject>({
+  apiVersion: 'cert-manager.io/v1',
+  kind: 'Certificate',
+  plural: 'certificates',
+  namespaced: true,
+});
+/** Kinds beyond the built-in ones, for the client's catalog. */
+export const ownResources: readonly Resource[] = [
+  ShardClusters,
+  Shards,
+  ShardMigrations,
+  BackupPolicies,
+  Certificates,
+];
 
 /** Index of children by `<namespace>/<Shard>`. */
 export const byShard = 'shard';
@@ -54,7 +69,7 @@ export function createCaches(options: CachesOptions) {
     shards: new Reflector({ ...shared, resource: Shards, indexes }),
     shardMigrations: new Reflector({ ...shared, resource: ShardMigrations }),
     backupPolicies: new Reflector({ ...shared, resource: BackupPolicies }),
-    pods: new Reflector({ ...children, resource: Pods, indexes }),
+    pods: new Reflector({ ...children, resource: Pods, indexes: { ...indexes, [byNode]: nodeOf } }),
     statefulSets: new Reflector({ ...children, resource: StatefulSets }),
     endpoints: new Reflector({ ...children, resource: EndpointsObjects, indexes }),
     claims: new Reflector({ ...children, resource: PersistentVolumeClaims, indexes }),
@@ -77,6 +92,8 @@ export function createCaches(options: CachesOptions) {
 
 /** Index of nodes by their region. */
 export const byRegion = 'region';
+/** Index of pods by their node. */
+export const byNode = 'node';
 export const regionLabel = 'topology.kubernetes.io/region';
 
 export function indexKey(namespace: string | undefined, name: string): string {
@@ -88,6 +105,11 @@ function byLabel(label: string): (object: KubeObject) => readonly string[] {
     const value = metadata.labels?.[label];
     return value === undefined ? [] : [indexKey(metadata.namespace, value)];
   };
+}
+
+function nodeOf(pod: Pod): readonly string[] {
+  const name = pod.spec?.nodeName;
+  return name === undefined ? [] : [name];
 }
 
 function regionOf(node: KubeObject): readonly string[] {

@@ -2,7 +2,6 @@
 import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import type { MapFacts } from './map-config-maps.ts';
-import type { Fields } from './passwords.ts';
 
 export interface ClusterFacts {
   readonly cluster: ShardCluster;
@@ -13,20 +12,11 @@ export interface ClusterFacts {
   /** True without spec.storage.storageClassName. */
   readonly storageClassExists: boolean;
   readonly schema: SchemaFacts;
-  readonly secrets: SecretFacts;
   /** Secrets that a running fleet cannot do without and that are not there, or not whole. */
   readonly missingSecrets: readonly string[];
-  readonly now: Date;
 }
 
 export type SchemaFacts =
   | { readonly kind: 'None' }
   | { readonly kind: 'Missing'; readonly message: string }
   | { readonly kind: 'Present'; readonly hash: string };
-
-export interface SecretFacts {
-  readonly authority: Fields | undefined;
-  readonly internal: Fields | undefined;
-  readonly app: Fields | undefined;
-  readonly appAnnotations: Readonly<Record<string, string>>;
-}

@@ -28,25 +28,20 @@ export function firstMap(cluster: ShardCluster): ShardMap {
   return { ...withWantedStates(map, cluster), epoch: 1 };
 }
 
-/** The map that the spec wants to follow `map`: the same object when there is nothing to change. */
+/**
+ * The next step from `map` towards what the spec wants: the same object when there is nothing to change. One kind of change at
+ * a time, as each lives in pages of its own: whoever reads between two page writes never sees half of an epoch.
+ */
 export function nextMap(map: ShardMap, cluster: ShardCluster): ShardMap {
   const count = nextOrdinal(map);
-  const grown =
-    cluster.spec.shards > count
-      ? addShards(
-          map,
-          newShards(
-            cluster,
-            count,
-            map.shards.map(shard => shard.region ?? ''),
-          ),
-        )
-      : map;
-  const stated = withWantedStates(grown, cluster);
+  if (cluster.spec.shards > count) {
+    const placed = map.shards.map(shard => shard.region ?? '');
+    return addShards(map, newShards(cluster, count, placed));
+  }
+  const stated = withWantedStates(map, cluster);
+  if (stated !== map) return { ...stated, epoch: map.epoch + 1 };
   const tables = wantedTables(cluster);
-  const next = JSON.stringify(stated.tables) === JSON.stringify(tables) ? stated : withTables(stated, tables);
-  // However many steps it took, readers see one change.
-  return next === map ? map : { ...next, epoch: map.epoch + 1 };
+  return JSON.stringify(map.tables) === JSON.stringify(tables) ? map : withTables(map, tables);
 }
 
 /** Ordinal that the next shard gets. */

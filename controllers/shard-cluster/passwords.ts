@@ -60,7 +60,9 @@ export interface PasswordPlan {
 export function decidePasswords(facts: PasswordFacts, random: RandomBytes): PasswordPlan {
   const { now } = facts;
   const rotation = rotationOf(facts);
-  const app: Record<string, string> = { ...facts.app, ...facts.published };
+  // A login that is no longer opted for goes; everything else that is there stays.
+  const { username: _username, ...kept } = facts.app ?? {};
+  const app: Record<string, string> = { ...kept, ...facts.published };
   app['password'] ??= password(random);
   app['reference-password'] ??= password(random);
   app['map-token'] ??= password(random);

@@ -35,10 +35,10 @@ export function shardReconciler(deps: ShardDeps): Reconcile {
     if (!facts) {
       deps.memory.forget(request);
       deps.certificates.forget(request);
-      return;
+      return {};
     }
     // What it owns is collected with it; the claims follow the policy in the StatefulSet.
-    if (facts.shard.metadata.deletionTimestamp !== undefined) return;
+    if (facts.shard.metadata.deletionTimestamp !== undefined) return {};
     return reconcile(deps, facts, request, context);
   };
 }

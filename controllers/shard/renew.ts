@@ -3,6 +3,7 @@
 import type { MemberAddress, MemberFacts } from '#engines/engine.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import type { ReconcileContext } from '#kernel/controller.ts';
+import { orUndefined } from '#kernel/errors.ts';
 import { Pods } from '#kernel/resources.ts';
 import { inSession, reachablePrimary } from './database.ts';
 import type { ShardDeps } from './deps.ts';
@@ -72,7 +73,8 @@ async function replacePod(
   log.info({ pod: name }, 'replacing a member for a newer template');
   const { uid } = pod.metadata;
   // Only this very pod: its successor bears the same name.
-  await deps.client.delete(Pods, pod.metadata, { signal, ...(uid ? { preconditions: { uid } } : {}) });
+  const gone = deps.client.delete(Pods, pod.metadata, { signal, ...(uid ? { preconditions: { uid } } : {}) });
+  await orUndefined(gone);
 }
 
 function addressOf(member: MemberFacts): MemberAddress | undefined {

@@ -1,0 +1,263 @@
+/**
+ * One pass over one fleet: Secrets, then the map, then Shards, then status. Each pass starts from what is there now; every
+ * write may be the last one before the operator is killed.
+ */
+
+import { byCluster, indexKey, regionLabel } from '#controllers/caches.ts';
+import { shardOf } from '#controllers/shard/facts.ts';
+import { isPaused } from '#crds/api/names.ts';
+import type { Shard } from '#crds/api/shard.ts';
+import { parseShardCluster, type ShardCluster } from '#crds/api/shard-cluster.ts';
+import { assertNever } from '#kernel/assert-never.ts';
+import { setConditions } from '#kernel/conditions.ts';
+import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/controller.ts';
+import { ForbiddenError } from '#kernel/errors.ts';
+import type { KubeObject } from '#kernel/object.ts';
+import type { Request } from '#kernel/source.ts';
+import { type ClusterAction, type ClusterPlan, decideCluster } from './decide.ts';
+import type { ClusterDeps } from './deps.ts';
+import type { ClusterFacts } from './facts.ts';
+import { decideFinalizer, writeFinalizer } from './finalizer.ts';
+import { assertNoHeader, createPage, MapExistsError } from './map-writes.ts';
+import type { Problem } from './problems.ts';
+import { SCHEMA_EVERY_MS } from './schema-watch.ts';
+import { ensureSecrets, type SecretsResult } from './secrets.ts';
+import { clusterStatus } from './status.ts';
+
+/** How soon the cache is looked at again when it was found to be behind. */
+const CACHE_LAG_MS = 250;
+/** Nothing tells us when a namespace is let in. */
+const NAMESPACE_RETRY_MS = 15_000;
+
+const parsed = new WeakMap<KubeObject, ShardCluster>();
+
+export function clusterReconciler(deps: ClusterDeps): Reconcile {
+  return async (request, context) => {
+    const raw = deps.caches.shardClusters.get(request);
+    if (!raw) {
+      deps.maps.forget(request);
+      deps.schemas.forget(request.namespace, request.name);
+      return {};
+    }
+    const cluster = clusterOf(raw);
+    const finalizer = decideFinalizer(cluster);
+    const { signal } = context;
+    switch (finalizer.kind) {
+      case 'Add':
+      case 'Remove':
+        await writeFinalizer(deps.client, cluster, finalizer.kind === 'Add', signal);
+        break;
+      case 'Refuse':
+      case 'Keep':
+        break;
+      default:
+        assertNever(finalizer);
+    }
+    const refused = finalizer.kind === 'Refuse' ? finalizer.problem : undefined;
+    // On its way out: garbage collection takes what it owns.
+    if (cluster.metadata.deletionTimestamp !== undefined && !refused) return {};
+    return reconcile(deps, { raw, cluster, request, refused }, context);
+  };
+}
+
+interface Subject {
+  readonly raw: KubeObject;
+  readonly cluster: ShardCluster;
+  readonly request: Request;
+  readonly refused: Problem | undefined;
+}
+
+async function reconcile(
+  deps: ClusterDeps,
+  subject: Subject,
+  context: ReconcileContext,
+): Promise<ReconcileResult> {
+  const { cluster, request } = subject;
+  const shards = shardsOf(deps, request);
+  const map = deps.maps.read(request);
+  const stored = map.kind === 'Present' ? map.stored : undefined;
+  if (isPaused(cluster)) {
+    const plan: ClusterPlan = { actions: [], map: stored?.map, problem: undefined, waiting: 0 };
+    await writeStatus(deps, subject, { shards, plan, pages: stored?.pages.length ?? 0 }, context);
+    return {};
+  }
+  const schema = await deps.schemas.look(cluster, context.signal);
+  const secrets = await letIn(deps, cluster, () =>
+    ensureSecrets(
+      deps,
+      { cluster, established: map.kind !== 'Absent', versionInForce: versionInForce(shards) },
+      context,
+    ),
+  );
+  if ('reason' in secrets) {
+    const plan: ClusterPlan = { actions: [], map: stored?.map, problem: secrets, waiting: 0 };
+    await writeStatus(deps, subject, { shards, plan, pages: stored?.pages.length ?? 0 }, context);
+    return { requeueAfterMs: NAMESPACE_RETRY_MS };
+  }
+  const facts: ClusterFacts = {
+    cluster,
+    shards,
+    map,
+    nodesByRegion: nodesByRegion(deps),
+    storageClassExists: storageClassExists(deps, cluster),
+    schema,
+    missingSecrets: secrets.missing,
+  };
+  const plan = decideCluster(facts, { defaultImage: deps.defaultImage, secretsVersion: secrets.version });
+  try {
+    await carryOut(deps, plan, map.kind === 'Absent', context);
+  } catch (error) {
+    if (!(error instanceof MapExistsError)) throw error;
+    return { requeueAfterMs: CACHE_LAG_MS };
+  }
+  await writeStatus(
+    deps,
+    subject,
+    {
+      shards,
+      plan: { ...plan, problem: subject.refused ?? plan.problem },
+      pages: stored?.pages.length ?? plan.actions.filter(action => action.kind === 'CreatePage').length,
+      rotating: secrets.rotating,
+      ...(schema.kind === 'Present' ? { schemaHash: schema.hash } : {}),
+    },
+    context,
+  );
+  return soonest([secrets.againMs, cluster.spec.schema ? SCHEMA_EVERY_MS : undefined]);
+}
+
+/** Turns a lack of rights into a problem that names the command to run. */
+async function letIn(
+  deps: ClusterDeps,
+  cluster: ShardCluster,
+  act: () => Promise<SecretsResult>,
+): Promise<SecretsResult | Problem> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof ForbiddenError)) throw error;
+    const namespace = cluster.metadata.namespace ?? '';
+    return {
+      reason: 'NamespaceNotEnabled',
+      message: `the operator may not work in namespace ${namespace}; to let it in: ${deps.enableCommand(namespace)}`,
+    };
+  }
+}
+
+async function carryOut(
+  deps: ClusterDeps,
+  plan: ClusterPlan,
+  fresh: boolean,
+  { signal, log }: ReconcileContext,
+): Promise<void> {
+  const header = plan.actions.findLast(action => action.kind === 'CreatePage');
+  if (fresh && header?.kind === 'CreatePage') await assertNoHeader(deps.client, header.object, signal);
+  for (const action of plan.actions) await carryOutOne(deps, action, fresh, { signal, log });
+}
+
+async function carryOutOne(
+  deps: ClusterDeps,
+  action: ClusterAction,
+  fresh: boolean,
+  { signal, log }: Pick<ReconcileContext, 'signal' | 'log'>,
+): Promise<void> {
+  switch (action.kind) {
+    case 'CreatePage':
+      log.info({ object: action.object.metadata.name }, 'creating a page of the map');
+      return createPage(deps.client, action.object, fresh, signal);
+    case 'ReplacePage':
+      log.info({ object: action.object.metadata.name }, 'changing a page of the map');
+      await deps.client.replace(action.object, { signal });
+      return undefined;
+    case 'ApplyShard':
+      log.info({ object: action.object.metadata.name }, 'applying a Shard');
+      await deps.applier.apply(asKubeObject(action.object), { signal });
+      return undefined;
+    default:
+      return assertNever(action);
+  }
+}
+
+interface StatusInput {
+  readonly shards: readonly Shard[];
+  readonly plan: ClusterPlan;
+  readonly pages: number;
+  readonly rotating?: boolean;
+  readonly schemaHash?: string;
+}
+
+async function writeStatus(
+  deps: ClusterDeps,
+  { raw, cluster, request }: Subject,
+  input: StatusInput,
+  { signal }: ReconcileContext,
+): Promise<void> {
+  const live = deps.caches.shardClusters.get(request);
+  if (!live || live.metadata.uid !== raw.metadata.uid) return;
+  const { plan } = input;
+  const { fields, conditions } = clusterStatus({
+    cluster,
+    shards: input.shards,
+    map: plan.map,
+    mapPages: input.pages,
+    problem: plan.problem,
+    waiting: plan.waiting,
+    paused: isPaused(cluster),
+    rotating: input.rotating ?? false,
+    schemaHash: input.schemaHash,
+  });
+  const before = cluster.status?.conditions ?? [];
+  const observedGeneration = cluster.metadata.generation ?? 0;
+  const types = new Set(conditions.map(condition => condition.type));
+  const after = setConditions(
+    before.filter(condition => types.has(condition.type)),
+    conditions.map(condition => ({ ...condition, observedGeneration })),
+    deps.clock.now(),
+  );
+  const { changed } = await deps.applier.applyStatus(live, { ...fields, conditions: after }, { signal });
+  if (changed) deps.events.conditionsChanged(raw, before, after);
+}
+
+function shardsOf(deps: ClusterDeps, request: Request): readonly Shard[] {
+  return deps.caches.shards
+    .byIndex(byCluster, indexKey(request.namespace, request.name))
+    .map(shardOf)
+    .toSorted((a, b) => a.spec.ordinal - b.spec.ordinal);
+}
+
+/** Undefined while shards differ, or while there is none. */
+function versionInForce(shards: readonly Shard[]): string | undefined {
+  const version = shards[0]?.status?.secretsVersion;
+  return shards.every(shard => shard.status?.secretsVersion === version) ? version : undefined;
+}
+
+function nodesByRegion(deps: ClusterDeps): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const node of deps.caches.nodes.values()) {
+    const region = node.metadata.labels?.[regionLabel];
+    if (region !== undefined) counts.set(region, (counts.get(region) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function storageClassExists(deps: ClusterDeps, { spec }: ShardCluster): boolean {
+  const name = spec.storage.storageClassName;
+  return name === undefined || deps.caches.storageClasses.get({ name }) !== undefined;
+}
+
+function clusterOf(raw: KubeObject): ShardCluster {
+  const known = parsed.get(raw);
+  if (known) return known;
+  const cluster = parseShardCluster(raw);
+  parsed.set(raw, cluster);
+  return cluster;
+}
+
+function soonest(delays: readonly (number | undefined)[]): ReconcileResult {
+  const due = delays.filter(delay => delay !== undefined);
+  return due.length === 0 ? {} : { requeueAfterMs: Math.min(...due) };
+}
+
+function asKubeObject(shard: Shard): KubeObject {
+  const { apiVersion, kind, metadata, spec } = shard;
+  return { apiVersion, kind, metadata, spec };
+}

@@ -1,0 +1,45 @@
+/** What wakes the ShardCluster controller. Its shards' statuses are gathered for a moment, the longer the larger the fleet. */
+
+import { byCluster, type Caches, indexKey, regionLabel } from '#controllers/caches.ts';
+import { throttled } from '#controllers/throttle.ts';
+import { labels } from '#crds/api/names.ts';
+import type { Clock } from '#kernel/clock.ts';
+import type { KubeObject } from '#kernel/object.ts';
+import type { StoreEvent } from '#kernel/reflector.ts';
+import { type Request, type Source, specChanged, toLabel, toSelf, watching } from '#kernel/source.ts';
+import { isMapPage } from './map-config-maps.ts';
+
+/** Per shard of the fleet, and the most that a change of status waits before it is summed up. */
+const GATHER_MS_PER_SHARD = 4;
+const GATHER_MAX_MS = 1000;
+
+export function clusterSources(caches: Caches, clock: Clock): readonly Source[] {
+  const map = toLabel(labels.cluster);
+  const all = (): readonly Request[] =>
+    [...caches.shardClusters.values()].map(({ metadata }) => ({
+      namespace: metadata.namespace ?? '',
+      name: metadata.name,
+    }));
+  const gatherMs = ({ namespace, name }: Request): number =>
+    Math.min(
+      GATHER_MAX_MS,
+      GATHER_MS_PER_SHARD * caches.shards.byIndex(byCluster, indexKey(namespace, name)).length,
+    );
+  return [
+    watching({ reflector: caches.shardClusters, map: toSelf, predicate: specChanged }),
+    throttled(watching({ reflector: caches.shards, map }), clock, gatherMs),
+    watching({ reflector: caches.configMaps, map, predicate: ({ object }) => isMapPage(object) }),
+    // Where a spec was refused for want of a region or a class, its coming helps.
+    watching({ reflector: caches.nodes, map: all, predicate: regionChanged }),
+    watching({
+      reflector: caches.storageClasses,
+      map: all,
+      predicate: ({ initial, type }) => !initial && type === 'added',
+    }),
+  ];
+}
+
+function regionChanged({ initial, type, object, old }: StoreEvent<KubeObject>): boolean {
+  if (initial) return false;
+  return type !== 'modified' || object.metadata.labels?.[regionLabel] !== old?.metadata.labels?.[regionLabel];
+}
