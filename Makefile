@@ -47,8 +47,7 @@ generate: $(INSTALLED) ## Write the CRDs, their copies in the chart, the API ref
 
 .PHONY: verify
 verify: $(INSTALLED) ## Fail where a generated file is not what its source says, or the chart is not clean
-	@$(NODE) crds/generate.ts --check
-	@$(NODE) hack/install-manifest.ts --check
+	@npm run --silent verify
 
 .PHONY: cluster
 cluster: $(INSTALLED) ## The local cluster alone
