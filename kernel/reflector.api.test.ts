@@ -83,7 +83,7 @@ async function follow(options: Partial<ReflectorOptions<ConfigMap>>): Promise<Fo
     client.close();
     await proxy[Symbol.asyncDispose]();
   });
-  await reflector.whenSynced(AbortSignal.timeout(30_000));
+  await reflector.whenSynced(AbortSignal.timeout(15_000));
   const values = () =>
     Object.fromEntries(
       [...reflector.values()]

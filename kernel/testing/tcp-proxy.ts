@@ -21,7 +21,8 @@ export class TcpProxy implements AsyncDisposable {
     const address = server.address();
     if (typeof address !== 'object' || address === null) throw new Error('no address');
     const proxy = new TcpProxy(server, address.port);
-    server.on('connection', client => proxy.#relay(client, target));
+    const { hostname, port } = target;
+    server.on('connection', client => proxy.#relay(client, hostname, Number(port)));
     return proxy;
   }
 
@@ -54,13 +55,13 @@ export class TcpProxy implements AsyncDisposable {
     await once(this.#server, 'close');
   }
 
-  #relay(client: Socket, target: URL): void {
+  #relay(client: Socket, host: string, port: number): void {
     if (this.#refusing) {
       client.resetAndDestroy();
       return;
     }
     this.accepted++;
-    const upstream = connect(Number(target.port), target.hostname);
+    const upstream = connect(port, host);
     const pair = [client, upstream] as const;
     this.#pairs.add(pair);
     const end = () => {
