@@ -23,6 +23,7 @@ export async function callPatroni(
   path: string,
   body: Readonly<Record<string, unknown>>,
   signal: AbortSignal,
+  method: 'POST' | 'PATCH' = 'POST',
 ): Promise<RestAnswer> {
   const { promise, resolve, reject } = Promise.withResolvers<RestAnswer>();
   const payload = JSON.stringify(body);
@@ -32,7 +33,7 @@ export async function callPatroni(
     servername: target.serverName,
     ca: target.ca,
     path,
-    method: 'POST',
+    method,
     auth: `${restUser}:${target.password}`,
     headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) },
     signal,

@@ -1,54 +1,30 @@
 /**
- * Prints one shard as a List that `kubectl apply -f -` takes, with throw-away secrets, for trying things by hand:
- * `node engines/postgresql/experiments/shard-objects.ts NAME NAMESPACE [JSON of spec fields]`.
+ * Prints one shard as a List that `kubectl apply --server-side -f -` takes, with throw-away secrets, for trying things by hand:
+ * `IMAGE=... node engines/postgresql/experiments/shard-objects.ts NAME NAMESPACE [JSON of spec fields]`.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseShard } from '#crds/api/shard.ts';
-import { serverNames } from '#engines/postgresql/names.ts';
-import { render } from '#engines/postgresql/render.ts';
+import { z } from 'zod';
+import { postgresql } from '../engine.ts';
+import { sampleShard } from '../testing/shard.ts';
 
 const [name = 'social-0', namespace = 'default', overrides = '{}'] = process.argv.slice(2);
-const image = process.env['IMAGE'] ?? 'shardwright/postgres:dev';
-const cluster = name.replace(/-\d+$/, '');
-
-const shard = parseShard({
-  apiVersion: 'shardwright.io/v1alpha1',
-  kind: 'Shard',
-  metadata: { name, namespace },
-  spec: {
-    cluster: { name: cluster },
-    ordinal: 0,
-    members: 2,
-    engine: { type: 'postgresql', version: '17', database: 'social' },
-    storage: { size: '1Gi' },
-    deletionPolicy: 'Delete',
-    secrets: {
-      ca: `${cluster}-ca`,
-      internal: `${cluster}-internal`,
-      app: `${cluster}-app`,
-      tls: `${name}-tls`,
-    },
-    sharding: {
-      algorithm: 'hash',
-      keyType: 'bigint',
-      slots: 256,
-      partition: { kind: 'slots', slots: 256, ranges: [{ first: 0, last: 255 }] },
-    },
-    ...JSON.parse(overrides),
-  },
-});
+const spec = z.record(z.string(), z.unknown()).parse(JSON.parse(overrides));
+const shard = sampleShard({ deletionPolicy: 'Delete', ...spec }, { name, namespace });
+const { secrets } = shard.spec;
 
 const folder = mkdtempSync(join(tmpdir(), 'shard-'));
 const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
 const file = (path: string) => readFileSync(join(folder, path), 'utf8');
-const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+const names = postgresql.serverNames(shard).map(host => `DNS:${host}`);
+writeFileSync(join(folder, 'names'), `subjectAltName=${names.join(',')}\n`);
 openssl(
   'req',
   '-x509',
-  ...ec,
+  ...key,
   '-keyout',
   'ca.key',
   '-out',
@@ -58,30 +34,10 @@ openssl(
   '-subj',
   '/CN=experiment',
 );
-openssl('req', ...ec, '-keyout', 'tls.key', '-out', 'tls.csr', '-subj', `/CN=${name}`);
-writeFileSync(
-  join(folder, 'ext'),
-  `subjectAltName=${serverNames(name, namespace)
-    .map(host => `DNS:${host}`)
-    .join(',')}`,
-);
-openssl(
-  'x509',
-  '-req',
-  '-in',
-  'tls.csr',
-  '-CA',
-  'ca.crt',
-  '-CAkey',
-  'ca.key',
-  '-CAcreateserial',
-  '-days',
-  '30',
-  '-extfile',
-  'ext',
-  '-out',
-  'tls.crt',
-);
+openssl('req', ...key, '-keyout', 'tls.key', '-out', 'tls.csr', '-subj', `/CN=${name}`);
+const signing = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '30', '-extfile', 'names'];
+openssl('x509', '-req', '-in', 'tls.csr', ...signing, '-out', 'tls.crt');
+
 const secret = (of: string, stringData: Record<string, string>) => ({
   apiVersion: 'v1',
   kind: 'Secret',
@@ -89,11 +45,11 @@ const secret = (of: string, stringData: Record<string, string>) => ({
   stringData,
 });
 const items = [
-  secret(`${cluster}-ca`, { 'ca.crt': file('ca.crt') }),
-  secret(`${name}-tls`, { 'tls.crt': file('tls.crt'), 'tls.key': file('tls.key') }),
-  secret(`${cluster}-internal`, { superuser: 'super', replication: 'repl', rest: 'rest', pooler: '-' }),
-  ...render(shard, {
-    image,
+  secret(secrets.ca, { 'ca.crt': file('ca.crt') }),
+  secret(secrets.tls, { 'tls.crt': file('tls.crt'), 'tls.key': file('tls.key') }),
+  secret(secrets.internal, { superuser: 'super', replication: 'repl', rest: 'rest' }),
+  ...postgresql.render(shard, {
+    image: process.env['IMAGE'] ?? 'shardwright/postgres:dev',
     imagePullPolicy: 'IfNotPresent',
     operator: { namespace: 'shardwright', labels: { app: 'shardwright' } },
   }),

@@ -47,9 +47,16 @@ export async function startPostgres(
   serverNames: readonly string[],
 ): Promise<PostgresContainer> {
   const { stdout } = await exec('docker', [
-    ...['run', '--detach', '--rm', '--publish', '127.0.0.1::5432'],
-    ...['--tmpfs', '/var/lib/postgresql:uid=999,gid=999,mode=0750', '--tmpfs', '/tmp:uid=999,gid=999'],
-    ...[image, 'sh', '-c', script(serverNames)],
+    'run',
+    '--detach',
+    '--rm',
+    '--publish=127.0.0.1::5432',
+    '--tmpfs=/var/lib/postgresql:uid=999,gid=999,mode=0750',
+    '--tmpfs=/tmp:uid=999,gid=999',
+    image,
+    'sh',
+    '-c',
+    script(serverNames),
   ]);
   const name = stdout.trim();
   const stop = async () => {

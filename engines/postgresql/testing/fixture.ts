@@ -15,6 +15,11 @@ export function postgresFixture(image: () => Promise<string>): SessionFixture {
     shard: sampleShard,
     start: async () => running(await startPostgres(await image(), postgresql.serverNames(sampleShard()))),
     verifier: password => scramVerifier(password, randomBytes(16)),
+    messages: {
+      refusedLogin: /password authentication failed|not permitted to log in/,
+      ended: /terminat|not queryable/,
+      denied: /permission denied/,
+    },
     logins: roles,
     files: {
       tables: {

@@ -1,8 +1,8 @@
 /** A Shard as the API server would return it, for tests and experiments. */
-import { parseShard, type Shard, type ShardSpec } from '#crds/api/shard.ts';
+import { parseShard, type Shard } from '#crds/api/shard.ts';
 
 export function sampleShard(
-  spec: Partial<ShardSpec> = {},
+  spec: Readonly<Record<string, unknown>> = {},
   { name = 'social-0', namespace = 'fleet' }: { name?: string; namespace?: string } = {},
 ): Shard {
   const cluster = name.replace(/-\d+$/, '');
