@@ -7,11 +7,12 @@ import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/pr
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cacheDir } from '#hack/paths.ts';
-import { detail } from '#hack/progress.ts';
+import { say } from '#hack/progress.ts';
 import { SetupError } from '#hack/setup-error.ts';
 
 const touchEveryMs = 3_000;
 const staleAfterMs = 20_000;
+const tellAfterMs = 2_000;
 const giveUpAfterMs = 30 * 60_000;
 
 /** Not re-entrant. */
@@ -19,11 +20,15 @@ export async function withLock<T>(name: string, work: () => Promise<T>): Promise
   const path = join(cacheDir, 'locks', name);
   await mkdir(join(cacheDir, 'locks'), { recursive: true });
   const started = Date.now();
+  let told = false;
   while (!(await take(path))) {
     if (Date.now() - started > giveUpAfterMs) {
       throw new SetupError('Locked', `another process holds ${path}`, `end it, or remove ${path}`);
     }
-    detail('waiting for another process that does the same');
+    if (!told && Date.now() - started > tellAfterMs) {
+      told = true;
+      say(`waiting for another process that is busy with: ${name}`);
+    }
     await sleep(300);
   }
   const touching = setInterval(() => {

@@ -141,7 +141,8 @@ async function engineArguments(): Promise<string[]> {
   const status = await readFile('/proc/self/status', 'utf8');
   const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? 'ffffffffffffffff'}`);
   if ((bounding >> capSysResource) & 1n) return [];
-  const wrapper = join(cacheDir, 'runc-available-capabilities');
+  // Not in the cache: the engine calls it for as long as it runs.
+  const wrapper = '/usr/local/sbin/runc-available-capabilities';
   await copyFile(join(import.meta.dirname, 'runc-available-capabilities'), wrapper);
   return ['--add-runtime', `available=${wrapper}`, '--default-runtime', 'available'];
 }

@@ -30,10 +30,12 @@ export async function loadImage(reference: string, cluster: Cluster): Promise<vo
   );
 }
 
-/** Straight into each node's containerd, all at once from one archive; nodes that have the image are left alone. */
+/** Straight into each worker's containerd; nodes that have the image are left alone. The control plane runs no pod of ours. */
 async function loadIntoNodes(reference: string): Promise<void> {
   const name = `docker.io/${reference}`;
-  const nodes = (await nodeContainers()).map(node => node.name);
+  const nodes = (await nodeContainers())
+    .map(node => node.name)
+    .filter(node => !node.endsWith('-control-plane'));
   const present = await Promise.all(
     nodes.map(async node => {
       const listed = await tryRun('docker', [
