@@ -1,50 +1,43 @@
-/** The map service's view of shard maps: this replica's own watch, decoded when somebody asks and a page has changed. */
+/** The map service's view of shard maps: the pages as this replica's own watch has them. */
 
-import type { Caches } from '#controllers/caches.ts';
-import { isMapPage } from '#controllers/shard-cluster/map-config-maps.ts';
-import type { MapReader } from '#controllers/shard-cluster/map-reader.ts';
+import { byCluster, type Caches, indexKey } from '#controllers/caches.ts';
+import { isMapPage, readPage } from '#controllers/shard-cluster/map-config-maps.ts';
 import { labels } from '#crds/api/names.ts';
-import { assertNever } from '#kernel/assert-never.ts';
-import type { ShardMap } from '#sharding/map.ts';
+import type { MapPage } from '#sharding/pages.ts';
 import type { MapStore } from './map-service/map-store.ts';
 
 export class CachedMaps implements MapStore, Disposable {
-  readonly #reader: MapReader;
+  readonly #configMaps: Caches['configMaps'];
   readonly #listeners = new Map<string, Set<() => void>>();
+  /** Until a page changes: the same array is given out. */
+  readonly #pages = new Map<string, readonly MapPage[]>();
   readonly #subscription: Disposable;
-  /** A change writes several pages: in between they do not fit together, and the last whole map stays good. */
-  readonly #last = new Map<string, ShardMap>();
 
-  constructor(configMaps: Caches['configMaps'], reader: MapReader) {
-    this.#reader = reader;
+  constructor(configMaps: Caches['configMaps']) {
+    this.#configMaps = configMaps;
     this.#subscription = configMaps.subscribe(({ object }) => {
       const cluster = object.metadata.labels?.[labels.cluster];
       if (!isMapPage(object) || cluster === undefined) return;
-      for (const changed of this.#listeners.get(`${object.metadata.namespace ?? ''}/${cluster}`) ?? [])
-        changed();
+      const key = indexKey(object.metadata.namespace, cluster);
+      this.#pages.delete(key);
+      for (const changed of this.#listeners.get(key) ?? []) changed();
     });
   }
 
-  current(namespace: string, cluster: string): ShardMap | undefined {
-    const key = `${namespace}/${cluster}`;
-    const facts = this.#reader.read({ namespace, name: cluster });
-    switch (facts.kind) {
-      case 'Present':
-        this.#last.set(key, facts.stored.map);
-        return facts.stored.map;
-      case 'Absent':
-        // A head that is lost while its pages are there is no reason to leave clients without.
-        if (facts.strayPages.length === 0) this.#last.delete(key);
-        return this.#last.get(key);
-      case 'Damaged':
-        return this.#last.get(key);
-      default:
-        return assertNever(facts);
-    }
+  pages(namespace: string, cluster: string): readonly MapPage[] | undefined {
+    const key = indexKey(namespace, cluster);
+    const known = this.#pages.get(key);
+    if (known) return known;
+    const objects = this.#configMaps.byIndex(byCluster, key).filter(isMapPage);
+    if (objects.length === 0) return undefined;
+    // What is no page any more is missing from the set, and the service keeps to the last whole map.
+    const pages = objects.map(readPage).filter(page => page !== undefined);
+    this.#pages.set(key, pages);
+    return pages;
   }
 
   subscribe(namespace: string, cluster: string, changed: () => void): () => void {
-    const key = `${namespace}/${cluster}`;
+    const key = indexKey(namespace, cluster);
     const listeners = this.#listeners.get(key) ?? new Set();
     listeners.add(changed);
     this.#listeners.set(key, listeners);

@@ -27,6 +27,7 @@ import { EventRecorder } from '#kernel/events.ts';
 import { Health } from '#kernel/health.ts';
 import { KubeClient, type KubeClientOptions } from '#kernel/kube-client.ts';
 import { LeaderElector } from '#kernel/leader.ts';
+import { leaseStore } from '#kernel/lease-store.ts';
 import type { Log } from '#kernel/log.ts';
 import { Manager } from '#kernel/manager.ts';
 import { Metrics } from '#kernel/metrics.ts';
@@ -73,9 +74,7 @@ export function createOperator(options: OperatorOptions): Operator {
     userAgent: 'shardwright-lease',
   });
   const elector = new LeaderElector({
-    client: leaseClient,
-    namespace: config.namespace,
-    name: config.serviceName,
+    store: leaseStore(leaseClient, config.namespace, config.serviceName),
     identity: config.podName,
     log,
     metrics,
@@ -87,8 +86,11 @@ export function createOperator(options: OperatorOptions): Operator {
     resources: ownResources,
     onRequest: metrics.onRequest,
     userAgent: 'shardwright',
+    // Patroni keeps its state in Endpoints, deprecated or not.
     onWarning: (text, request) =>
-      log.warn({ path: request.path, warning: text }, 'heeding a warning of the API server'),
+      request.path.endsWith('/endpoints')
+        ? undefined
+        : log.warn({ path: request.path, warning: text }, 'heeding a warning of the API server'),
     ...options.clientOptions,
     auth,
     ...(config.leaderElection ? { guardWrite: elector.assertLeading } : {}),
@@ -225,7 +227,7 @@ export function createOperator(options: OperatorOptions): Operator {
       };
       const tls = await ensureMapTls(tlsOptions);
       mapCa = tls.ca;
-      const store = resources.use(new CachedMaps(caches.configMaps, maps));
+      const store = resources.use(new CachedMaps(caches.configMaps));
       const service = resources.use(
         await startMapService(
           {
