@@ -13,16 +13,19 @@ export function hashWord(word: number): number {
   return final((init + word) | 0, init, init);
 }
 
-/** Low word of hash_bytes_extended(bytes[0..length), 0). */
-export function hashBytes(bytes: Uint8Array, length: number): number {
+/**
+ * Low word of hash_bytes_extended(bytes, 0). `words` holds the bytes four by four, lowest first, with zeros up to the end
+ * of the block of three words in which the last byte lies, or of one more when `length` divides by 12.
+ */
+export function hashWords(words: Int32Array, length: number): number {
   let a = (start + length) | 0;
   let b = a;
   let c = a;
   let at = 0;
-  for (; length - at >= 12; at += 12) {
-    a = (a + wordAt(bytes, at)) | 0;
-    b = (b + wordAt(bytes, at + 4)) | 0;
-    c = (c + wordAt(bytes, at + 8)) | 0;
+  for (let rest = length; rest >= 12; rest -= 12, at += 3) {
+    a = (a + (words[at] ?? 0)) | 0;
+    b = (b + (words[at + 1] ?? 0)) | 0;
+    c = (c + (words[at + 2] ?? 0)) | 0;
     a = ((a - c) | 0) ^ ((c << 4) | (c >>> 28));
     c = (c + b) | 0;
     b = ((b - a) | 0) ^ ((a << 6) | (a >>> 26));
@@ -36,24 +39,11 @@ export function hashBytes(bytes: Uint8Array, length: number): number {
     c = ((c - b) | 0) ^ ((b << 4) | (b >>> 28));
     b = (b + a) | 0;
   }
-  // The lowest byte of c stands for the length: the rest of c starts one byte higher.
-  const rest = length - at;
-  for (let i = 0; i < rest; i++) {
-    const byte = bytes[at + i] ?? 0;
-    if (i < 4) a = (a + (byte << (8 * i))) | 0;
-    else if (i < 8) b = (b + (byte << (8 * (i - 4)))) | 0;
-    else c = (c + (byte << (8 * (i - 7)))) | 0;
-  }
+  // The lowest byte of c stands for the length: the rest of c, three bytes at most, starts one byte higher.
+  a = (a + (words[at] ?? 0)) | 0;
+  b = (b + (words[at + 1] ?? 0)) | 0;
+  c = (c + ((words[at + 2] ?? 0) << 8)) | 0;
   return final(a, b, c);
-}
-
-function wordAt(bytes: Uint8Array, at: number): number {
-  return (
-    (bytes[at] ?? 0) |
-    ((bytes[at + 1] ?? 0) << 8) |
-    ((bytes[at + 2] ?? 0) << 16) |
-    ((bytes[at + 3] ?? 0) << 24)
-  );
 }
 
 function final(a: number, b: number, c: number): number {

@@ -1,15 +1,52 @@
-import fc from 'fast-check';
+import { deflateRawSync } from 'node:zlib';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { addShards, bumpGeneration, moveSlots, withShardState } from './change.ts';
 import { createMap } from './create-map.ts';
 import { applyDelta, deltaSince, digestOf, type MapDelta, parseDelta, wholeMap } from './delta.ts';
 import { DamagedMapError, DeltaMismatchError, ShardingError, UnknownFormatError } from './errors.ts';
-import { anyInput, evenly, mapInput, newShards, sampleMaps } from './fixtures.ts';
-import { encodeHeader } from './page-codec.ts';
 import { changedPages, epochOf, fromPages, type MapPage, pageConfigMapName, toPages } from './pages.ts';
+import { anyInput, evenly, mapInput, newShards, sampleMaps } from './testing/fixtures.ts';
 
 function wired(delta: MapDelta): MapDelta {
   return parseDelta(JSON.stringify(delta));
+}
+
+/** A fleet's life: the pages after each change. */
+function history(steps: readonly number[]): readonly (readonly MapPage[])[] {
+  let map = createMap(mapInput(evenly, { slots: 2 ** 17, shards: newShards(6) }));
+  const states = [toPages(map)];
+  for (const step of steps) {
+    const shard = `social-${step % 6}`;
+    if (step % 3 === 0) map = withShardState(map, shard, step % 2 === 0 ? 'readonly' : 'active');
+    else if (step % 3 === 1) map = bumpGeneration(map, shard, 'read');
+    else {
+      const slot = step % map.slots;
+      const owner = map.ownership.algorithm === 'hash' ? (map.ownership.owners.write[slot] ?? 0) : 0;
+      const [from, to] = [`social-${owner}`, `social-${(owner + 1) % 6}`];
+      map = moveSlots(map, { ranges: [{ first: slot, last: slot }], from, to, side: 'write' });
+    }
+    states.push(toPages(map, states.at(-1)));
+  }
+  return states;
+}
+
+/** The pages with another one in the place of its namesake. */
+function replace(pages: readonly MapPage[], page: MapPage): MapPage[] {
+  return pages.map(old => (old.id === page.id ? page : old));
+}
+
+function atEpoch(pages: readonly MapPage[], id: string, epoch: number): MapPage[] {
+  return pages.map(page => (page.id === id ? { ...page, epoch } : page));
+}
+
+function outcome(decode: () => unknown): unknown {
+  try {
+    decode();
+  } catch (error) {
+    return error instanceof ShardingError ? 'typed' : error;
+  }
+  return 'sound';
 }
 
 describe('pages', () => {
@@ -97,8 +134,7 @@ describe('damage', () => {
   });
 
   test('an unknown format says which version to use', () => {
-    const future = { ...sampleMaps()[0]!, format: 2 as unknown as 1 };
-    const header = encodeHeader(future, { shardPages: 1, entryPages: 0 });
+    const header = deflateRawSync('{"format":2}').toString('base64');
     expect(() => fromPages(broken('header', header))).toThrow(UnknownFormatError);
     expect(() => parseDelta('{"format":2}')).toThrow(/format 2; this version knows 1/);
   });
@@ -119,11 +155,9 @@ describe('damage', () => {
         const bytes = Buffer.from(page.data, 'base64');
         bytes[at % bytes.length] = byte;
         const hurt = { ...page, data: bytes.toString('base64') };
-        try {
-          fromPages(whole.map(other => (other === page ? hurt : other)));
-        } catch (error) {
-          expect(error).toBeInstanceOf(ShardingError);
-        }
+        expect(outcome(() => fromPages(whole.map(other => (other === page ? hurt : other))))).toMatch(
+          /^(typed|sound)$/,
+        );
       }),
       { numRuns: 2000 },
     );
@@ -131,25 +165,6 @@ describe('damage', () => {
 });
 
 describe('deltas', () => {
-  /** A fleet's life: the pages after each change. */
-  function history(steps: readonly number[]): readonly (readonly MapPage[])[] {
-    let map = createMap(mapInput(evenly, { slots: 2 ** 17, shards: newShards(6) }));
-    const states = [toPages(map)];
-    for (const step of steps) {
-      const shard = `social-${step % 6}`;
-      if (step % 3 === 0) map = withShardState(map, shard, step % 2 === 0 ? 'readonly' : 'active');
-      else if (step % 3 === 1) map = bumpGeneration(map, shard, 'read');
-      else {
-        const slot = step % map.slots;
-        const owner = map.ownership.algorithm === 'hash' ? (map.ownership.owners.write[slot] ?? 0) : 0;
-        const [from, to] = [`social-${owner}`, `social-${(owner + 1) % 6}`];
-        map = moveSlots(map, { ranges: [{ first: slot, last: slot }], from, to, side: 'write' });
-      }
-      states.push(toPages(map, states.at(-1)));
-    }
-    return states;
-  }
-
   const steps = fc.array(fc.nat(2 ** 17 - 1), { minLength: 1, maxLength: 8 });
 
   test('lead from any epoch to the newest', () => {
@@ -185,8 +200,6 @@ describe('deltas', () => {
     const [before] = history([]);
     const shardPage = { ...before!.find(page => page.id === 'shards-0')!, epoch: 2 };
     const slotPage = { ...before!.find(page => page.id === 'slots-1')!, epoch: 2 };
-    const replace = (pages: readonly MapPage[], page: MapPage): MapPage[] =>
-      pages.map(old => (old.id === page.id ? page : old));
     const first = replace(before!, shardPage);
     const both = replace(first, slotPage);
     expect(applyDelta(first, deltaSince(both, 2))).toEqual(both);
@@ -194,10 +207,8 @@ describe('deltas', () => {
 
   test('notice a page that appeared below the epoch already seen', () => {
     const [before] = history([]);
-    const at = (pages: readonly MapPage[], id: string, epoch: number): MapPage[] =>
-      pages.map(page => (page.id === id ? { ...page, epoch } : page));
-    const seen = at(before!, 'shards-0', 3);
-    const late = at(seen, 'slots-1', 2);
+    const seen = atEpoch(before!, 'shards-0', 3);
+    const late = atEpoch(seen, 'slots-1', 2);
     expect(() => applyDelta(seen, deltaSince(late, 3))).toThrow(DeltaMismatchError);
     expect(applyDelta(seen, wholeMap(late))).toEqual(late);
   });

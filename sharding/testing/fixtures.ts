@@ -1,7 +1,7 @@
 /** Maps for tests: named inputs, and arbitrary ones for properties. */
-import fc from 'fast-check';
-import { createMap, type Layout, type MapInput, type NewShard } from './create-map.ts';
-import type { ShardMap } from './map.ts';
+import * as fc from 'fast-check';
+import { createMap, type Layout, type MapInput, type NewShard } from '../create-map.ts';
+import type { ShardMap } from '../map.ts';
 
 export function newShards(count: number, regions: readonly string[] = []): readonly NewShard[] {
   return Array.from({ length: count }, (_, ordinal) => {
