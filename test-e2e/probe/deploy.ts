@@ -1,6 +1,6 @@
 /**
- * Runs the probe as a pod and reads its log. The pod is kept off the nodes that tests stop: on the control plane where that
- * may be, and it dials addresses, so that neither DNS nor the API server is between it and the database.
+ * Runs the probe as a pod and reads its log. It dials addresses, so that neither DNS nor the API server is between it and the
+ * database.
  */
 import { build } from 'esbuild';
 import type { KubeObject } from '#kernel/object.ts';
@@ -22,6 +22,8 @@ export interface ProbeOptions {
   readonly secret: { readonly name: string; readonly passwordKey: string; readonly ca: boolean };
   readonly createTable?: boolean;
   readonly image?: string;
+  /** A node that will be stopped, and with it whatever runs there. */
+  readonly avoidNode?: string;
 }
 
 export interface Probe {
@@ -118,6 +120,15 @@ async function untilLogged(
   );
 }
 
+function notOn(node: string): Record<string, unknown> {
+  const matchExpressions = [{ key: 'kubernetes.io/hostname', operator: 'NotIn', values: [node] }];
+  return {
+    nodeAffinity: {
+      requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions }] },
+    },
+  };
+}
+
 function podOf(name: string, config: ProbeConfig, options: ProbeOptions, image: string): KubeObject {
   const { secret } = options;
   const from = (key: string) => ({ valueFrom: { secretKeyRef: { name: secret.name, key } } });
@@ -130,19 +141,7 @@ function podOf(name: string, config: ProbeConfig, options: ProbeOptions, image: 
       enableServiceLinks: false,
       automountServiceAccountToken: false,
       terminationGracePeriodSeconds: 0,
-      tolerations: [{ operator: 'Exists' }],
-      affinity: {
-        nodeAffinity: {
-          preferredDuringSchedulingIgnoredDuringExecution: [
-            {
-              weight: 100,
-              preference: {
-                matchExpressions: [{ key: 'node-role.kubernetes.io/control-plane', operator: 'Exists' }],
-              },
-            },
-          ],
-        },
-      },
+      ...(options.avoidNode === undefined ? {} : { affinity: notOn(options.avoidNode) }),
       securityContext: {
         runAsNonRoot: true,
         runAsUser: 65_532,

@@ -91,12 +91,8 @@ export async function findInstallation(kube: KubeClient): Promise<Installation> 
   };
 }
 
-function postgresImageOf(container: { args?: string[]; env?: { name: string; value?: string }[] }): string {
-  const fromEnv = container.env?.find(
-    ({ name }) => name.includes('POSTGRES') && name.includes('IMAGE'),
-  )?.value;
-  const fromArgs = container.args?.find(argument => argument.startsWith('--postgres-image='))?.split('=')[1];
-  const image = fromEnv ?? fromArgs;
+function postgresImageOf(container: { env?: { name: string; value?: string }[] }): string {
+  const image = container.env?.find(({ name }) => name === 'POSTGRES_IMAGE')?.value;
   if (!image) throw new Error('the Deployment of the operator does not name the image of the members');
   return image;
 }

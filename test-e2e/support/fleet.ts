@@ -29,7 +29,7 @@ export function fleet({ name = 'fleet', annotations, ...spec }: FleetOptions = {
       members: 2,
       deletionPolicy: 'Delete',
       ...spec,
-      engine: { type: 'postgresql', database: 'app', ...spec.engine },
+      engine: { type: 'postgresql', database: 'app', parameters: { shared_buffers: '32MB' }, ...spec.engine },
       sharding: {
         algorithm: 'hash',
         tables: [{ name: 'users', key: 'id' }],
@@ -67,3 +67,6 @@ export const usual = {
   schema: { configMaps: [{ name: 'schema' }] },
   sharding: { algorithm: 'hash', tables: usualTables },
 } as const satisfies FleetOptions;
+
+/** One member and no synchronous copy: for tests that are about rows, not about members. */
+export const single = { members: 1, consistency: 'eventual' } as const satisfies FleetOptions;

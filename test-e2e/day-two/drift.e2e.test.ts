@@ -1,0 +1,98 @@
+/** What somebody changes or deletes by hand is put right, unless the fleet is paused. */
+import { beforeAll, expect, it } from 'vitest';
+import { annotations } from '#crds/api/names.ts';
+import type { KubeObject } from '#kernel/object.ts';
+import type { Resource } from '#kernel/resource.ts';
+import {
+  ConfigMaps,
+  NetworkPolicies,
+  PodDisruptionBudgets,
+  RoleBindings,
+  Roles,
+  ServiceAccounts,
+  Services,
+  StatefulSets,
+} from '#kernel/resources.ts';
+import { fleet, single } from '#test-e2e/support/fleet.ts';
+import { useNamespace } from '#test-e2e/support/lifecycle.ts';
+import { ShardClusters, Shards } from '#test-e2e/support/resources.ts';
+
+const space = useNamespace('drift');
+
+beforeAll(async () => {
+  await space.current.apply(fleet(single));
+  await space.current.current();
+});
+
+const children: [Resource, string][] = [
+  [Services, 'fleet-0'],
+  [Services, 'fleet-0-ro'],
+  [Services, 'fleet-0-members'],
+  [ConfigMaps, 'fleet-0-settings'],
+  [PodDisruptionBudgets, 'fleet-0'],
+  [NetworkPolicies, 'fleet-0'],
+  [RoleBindings, 'fleet-0'],
+  [Roles, 'fleet-0'],
+  [ServiceAccounts, 'fleet-0'],
+];
+
+it.each(children.map(([resource, name]) => ({ kind: resource.kind, resource, name })))(
+  'makes a deleted $kind $name again',
+  async ({ resource, name }) => {
+    const ns = space.current;
+    const { metadata } = await ns.get(resource, name);
+    await ns.delete(resource, name);
+    const again = await ns.until(resource, name, object =>
+      object && object.metadata.uid !== metadata.uid ? undefined : 'it was not made again',
+    );
+    expect(again.metadata.labels).toMatchObject({ 'shardwright.io/shard': 'fleet-0' });
+  },
+);
+
+it('takes back a changed field', async () => {
+  const ns = space.current;
+  const changed: [Resource, string, (object: KubeObject) => unknown, unknown][] = [
+    [PodDisruptionBudgets, 'fleet-0', fieldOf('spec', 'maxUnavailable'), { spec: { maxUnavailable: 2 } }],
+    [StatefulSets, 'fleet-0', fieldOf('spec', 'replicas'), { spec: { replicas: 2 } }],
+    [Shards, 'fleet-0', fieldOf('spec', 'members'), { spec: { members: 3 } }],
+    [Services, 'fleet-0-ro', fieldOf('spec', 'selector'), { spec: { selector: { app: 'mine' } } }],
+    [ConfigMaps, 'fleet-0-settings', fieldOf('data', 'pgbouncer.ini'), { data: { 'pgbouncer.ini': '' } }],
+  ];
+  for (const [resource, name, read, patch] of changed) {
+    const wanted = read(await ns.get(resource, name));
+    await ns.patch(resource, name, patch);
+    await ns.until(resource, name, object =>
+      object && JSON.stringify(read(object)) === JSON.stringify(wanted)
+        ? undefined
+        : `it still differs: ${object && JSON.stringify(read(object))}`,
+    );
+  }
+});
+
+it('keeps its hands off while the fleet is paused, and works on afterwards', async () => {
+  const ns = space.current;
+  const pause = (value: string | null): Promise<unknown> =>
+    ns.patch(ShardClusters, 'fleet', { metadata: { annotations: { [annotations.paused]: value } } });
+  await pause('true');
+  await ns.until(ShardClusters, 'fleet', object =>
+    object?.status?.phase === 'Paused' ? undefined : `its phase is ${object?.status?.phase}`,
+  );
+  await ns.patch(ShardClusters, 'fleet', { spec: { shards: 2 } });
+  await ns.delete(PodDisruptionBudgets, 'fleet-0');
+  // The status follows the newest generation, so the change was seen, and nothing came of it.
+  await ns.until(ShardClusters, 'fleet', object =>
+    object?.status?.observedGeneration === object?.metadata.generation
+      ? undefined
+      : 'it was not looked at yet',
+  );
+  expect((await ns.shards()).length).toBe(1);
+  expect(await ns.list(PodDisruptionBudgets)).toEqual([]);
+  await pause(null);
+  await ns.current();
+  expect((await ns.shards()).length).toBe(2);
+  expect((await ns.list(PodDisruptionBudgets)).length).toBe(2);
+});
+
+function fieldOf(...path: string[]): (object: KubeObject) => unknown {
+  return object => path.reduce<unknown>((value, name) => Object(value)[name], object);
+}

@@ -1,0 +1,38 @@
+/** The probe as an application of a fleet: through a shard's read-write Service, over TLS, as the login of the generation. */
+import { type Probe, startProbe } from '#test-e2e/probe/deploy.ts';
+import type { ProbeRecord } from '#test-e2e/probe/records.ts';
+import type { ProbeReport } from '#test-e2e/probe/report.ts';
+import type { TestNamespace } from './namespace.ts';
+
+export function probeShard(
+  namespace: TestNamespace,
+  options: {
+    readonly shard?: string;
+    readonly mode?: 'connect' | 'pooled';
+    readonly port?: 5432 | 6432;
+    readonly durationMs?: number;
+    /** A node that will be stopped. */
+    readonly avoidNode?: string;
+  } = {},
+): Promise<Probe> {
+  const { shard = 'fleet-0', port = 5432, mode = 'connect', durationMs, avoidNode } = options;
+  return startProbe(namespace, {
+    service: shard,
+    user: 'app_g1',
+    mode,
+    port,
+    secret: { name: `${shard.replace(/-\d+$/, '')}-app`, passwordKey: 'password', ca: true },
+    ...(durationMs === undefined ? {} : { durationMs }),
+    ...(avoidNode === undefined ? {} : { avoidNode }),
+  });
+}
+
+/** One line for the test's output: the figures are the point, nothing is asserted about them. */
+export function tell(what: string, report: ProbeReport & { readonly records: readonly ProbeRecord[] }): void {
+  const errors = report.errors.slice(0, 3).map(([message, count]) => `${count}x ${message}`);
+  process.stderr.write(
+    `${what}: downtime ${Math.round(report.longestGapMs)} ms, ${report.acknowledged} inserts acknowledged, ` +
+      `${report.failed} failed, ${report.missing?.length ?? 'unknown'} missing, timelines ${report.timelines.join(' ')}` +
+      `${errors.length > 0 ? `; ${errors.join('; ')}` : ''}\n`,
+  );
+}
