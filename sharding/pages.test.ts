@@ -159,7 +159,7 @@ describe('damage', () => {
           /^(typed|sound)$/,
         );
       }),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     );
   });
 });
@@ -177,7 +177,7 @@ describe('deltas', () => {
           expect(digestOf(applyDelta(old, delta))).toBe(digestOf(newest));
         }
       }),
-      { numRuns: 20 },
+      { numRuns: 8 },
     );
   });
 
@@ -192,7 +192,7 @@ describe('deltas', () => {
         const end = shuffled.reduce((pages, { delta }) => applyDelta(pages, delta), states[0]!);
         expect(digestOf(end)).toBe(digestOf(states.at(-1)!));
       }),
-      { numRuns: 20 },
+      { numRuns: 8 },
     );
   });
 

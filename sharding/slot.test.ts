@@ -59,8 +59,10 @@ describe('slots agree with a real PostgreSQL 17', () => {
 });
 
 test('text compares by the bytes of its UTF-8', () => {
+  // Long enough to differ late, from all code points; short, so that prefixes are common.
+  const text = fc.string({ unit: 'binary', maxLength: 4 });
   fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (a, b) => {
+    fc.property(text, text, (a, b) => {
       expect(Math.sign(compareKeys(a, b, 'text'))).toBe(Buffer.compare(Buffer.from(a), Buffer.from(b)));
     }),
   );
