@@ -36,10 +36,11 @@ describe('setConditions', () => {
   });
 });
 
-describe('phaseConditions', () => {
-  const summary = (conditions: readonly { type: string; status: string; reason: string }[]) =>
-    conditions.map(({ type, status, reason }) => `${type}=${status} ${reason}`);
+function summary(conditions: readonly { type: string; status: string; reason: string }[]): string[] {
+  return conditions.map(({ type, status, reason }) => `${type}=${status} ${reason}`);
+}
 
+describe('phaseConditions', () => {
   it('says of a ready object that nothing is going on', () => {
     const state = { phase: 'ready', reason: 'AllShardsReady', message: '4 of 4' } as const;
     expect(summary(phaseConditions(state, 3))).toEqual([

@@ -210,11 +210,12 @@ describe('deadline', () => {
 
 describe('stop', () => {
   it('lets a reconcile finish within the grace, takes nothing new, and can run again', async () => {
-    let finish = () => {};
+    const running: (() => void)[] = [];
+    const finish = () => running.shift()?.();
     const { clock, source, stop, done, runs, controller } = start(
       () =>
         new Promise(resolve => {
-          finish = resolve;
+          running.push(resolve);
         }),
     );
     source.change('a');

@@ -170,6 +170,10 @@ export function apiError(
       return new GoneError(status, body, request);
     case 400:
     case 422:
+      // The name is another object's by now: as with a stale resourceVersion, what we know is out of date.
+      if (body.details?.causes?.some(({ field }) => field === 'metadata.uid')) {
+        return new ConflictError(status, body, request);
+      }
       return new InvalidError(status, body, request);
     default:
       return status >= 500 ? new ServerError(status, body, request) : new ApiError(status, body, request);

@@ -136,7 +136,9 @@ export class EventRecorder {
   #count(series: Series): void {
     series.count++;
     if (series.queued) return;
-    series.queued = this.#enqueue(() => {
+    // Before enqueueing: the write may begin at once.
+    series.queued = true;
+    const queued = this.#enqueue(() => {
       series.queued = false;
       const { name, namespace, count } = series;
       const body = { series: { count, lastObservedTime: microTime(this.#clock.now()) } };
@@ -147,6 +149,7 @@ export class EventRecorder {
         { deadlineMs: writeDeadlineMs },
       );
     });
+    if (!queued) series.queued = false;
   }
 
   #enqueue(write: () => Promise<unknown>): boolean {

@@ -232,7 +232,8 @@ describe('connections', () => {
     const stop = new AbortController();
     const options = { resourceVersion, namespace: api.namespace, signal: stop.signal };
     await Promise.all([1, 2, 3].map(() => client.watch(ConfigMaps, options)));
-    await client.list(ConfigMaps, { namespace: api.namespace });
+    const listed = client.list(ConfigMaps, { namespace: api.namespace }, { deadlineMs: 10_000 });
+    await expect(listed).resolves.toHaveProperty('items');
     stop.abort();
   });
 });

@@ -156,10 +156,12 @@ export class ListWatch<T extends KubeObject> {
 
   #watchForSilence(endAt: number, silence: AbortController): Disposable {
     const { clock, timing } = this.#options;
+    const openedAt = clock.monotonicMs();
     let timer: Disposable | undefined;
     const arm = () => {
       const now = clock.monotonicMs();
-      const silentAt = this.#sendsBookmarks ? this.#heardAt + timing.silentMs : endAt;
+      const since = Math.max(this.#heardAt, openedAt);
+      const silentAt = this.#sendsBookmarks ? since + timing.silentMs : endAt;
       const deadAt = Math.min(silentAt, endAt);
       if (now >= deadAt) silence.abort(new Error('the watch went silent'));
       else timer = clock.after(Math.min(deadAt - now, timing.silentMs), arm);

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { priorities, WorkQueue } from '#kernel/queue.ts';
 import { FakeClock } from '#kernel/testing/fake-clock.ts';
@@ -132,7 +132,7 @@ describe('stop', () => {
     const waiting = queue.take();
     queue.addAfter('later', 1000);
     let drained = false;
-    const stopped = queue.stop().then(() => {
+    const stopped = queue.stop().finally(() => {
       drained = true;
     });
     expect(await waiting).toBeUndefined();
@@ -223,6 +223,8 @@ describe('against a plain model', () => {
         const model = new Model();
         // Fractions make every due time distinct.
         let fraction = 0;
+        const taken: (string | undefined)[] = [];
+        const expected: (string | undefined)[] = [];
         for (const action of steps) {
           const now = clock.monotonicMs();
           if (action.act === 'add') {
@@ -231,9 +233,8 @@ describe('against a plain model', () => {
             model.add(action.key, now, delay, action.priority);
           } else if (action.act === 'take') {
             model.promote(now);
-            const expected = model.take();
-            if (expected === undefined) expect(queue.sizes.ready).toBe(0);
-            else expect(await queue.take()).toBe(expected);
+            expected.push(model.take());
+            taken.push(queue.sizes.ready === 0 ? undefined : await queue.take());
           } else if (action.act === 'done') {
             const running = [...model.running.keys()][action.which];
             if (running === undefined) continue;
@@ -243,9 +244,10 @@ describe('against a plain model', () => {
             await clock.advance(action.ms);
             model.promote(clock.monotonicMs());
           }
-          expect(queue.sizes.running).toBe(model.running.size);
-          expect(queue.sizes.ready + queue.sizes.delayed).toBe(model.waiting.size);
+          const { ready, delayed, running } = queue.sizes;
+          expect([running, ready + delayed]).toEqual([model.running.size, model.waiting.size]);
         }
+        expect(taken).toEqual(expected);
       }),
       { numRuns: 200 },
     );

@@ -50,7 +50,7 @@ interface Following {
   readonly requests: RequestSample[];
   readonly proxy: TcpProxy;
   /** Values by name, in the order of their names. */
-  values(): Record<string, string | undefined>;
+  readonly values: () => Record<string, string | undefined>;
 }
 
 async function follow(options: Partial<ReflectorOptions<ConfigMap>>): Promise<Following> {
