@@ -1,0 +1,37 @@
+/** A MapStore whose pages a test sets. */
+import type { ShardMap } from '#sharding/map.ts';
+import { type MapPage, toPages } from '#sharding/pages.ts';
+import type { MapStore } from '../map-store.ts';
+
+export class MemoryMapStore implements MapStore {
+  readonly #pages = new Map<string, readonly MapPage[]>();
+  readonly #listeners = new Map<string, Set<() => void>>();
+
+  pages(namespace: string, cluster: string): readonly MapPage[] | undefined {
+    return this.#pages.get(`${namespace}/${cluster}`);
+  }
+
+  subscribe(namespace: string, cluster: string, changed: () => void): () => void {
+    const name = `${namespace}/${cluster}`;
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners.add(changed));
+    return () => listeners.delete(changed);
+  }
+
+  /** Stores a map as its controller would: pages that did not change keep their epoch. */
+  setMap(map: ShardMap): void {
+    this.setPages(map.namespace, map.cluster, toPages(map, this.pages(map.namespace, map.cluster)));
+  }
+
+  /** Undefined deletes the map. */
+  setPages(namespace: string, cluster: string, pages: readonly MapPage[] | undefined): void {
+    const name = `${namespace}/${cluster}`;
+    if (pages === undefined) this.#pages.delete(name);
+    else this.#pages.set(name, pages);
+    for (const listener of this.#listeners.get(name) ?? []) listener();
+  }
+
+  listeners(namespace: string, cluster: string): number {
+    return this.#listeners.get(`${namespace}/${cluster}`)?.size ?? 0;
+  }
+}
