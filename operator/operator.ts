@@ -88,7 +88,7 @@ export function createOperator(options: OperatorOptions): Operator {
     userAgent: 'shardwright',
     // Patroni keeps its state in Endpoints, deprecated or not.
     onWarning: (text, request) =>
-      request.path.endsWith('/endpoints')
+      text.includes('v1 Endpoints is deprecated')
         ? undefined
         : log.warn({ path: request.path, warning: text }, 'heeding a warning of the API server'),
     ...options.clientOptions,

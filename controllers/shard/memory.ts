@@ -10,6 +10,8 @@ interface Entry {
   measured: Measured;
   /** On the monotonic clock. */
   statisticsDueAt: number | undefined;
+  /** On the monotonic clock: until then members may not have noticed what was changed for them. */
+  settledAt: number;
 }
 
 export class Memory {
@@ -32,6 +34,14 @@ export class Memory {
     this.#entry(shard).statisticsDueAt = monotonicMs;
   }
 
+  settledAt(shard: Shard): number {
+    return this.#entry(shard).settledAt;
+  }
+
+  settleUntil(shard: Shard, monotonicMs: number): void {
+    this.#entry(shard).settledAt = monotonicMs;
+  }
+
   forget(key: { readonly namespace: string; readonly name: string }): void {
     this.#entries.delete(`${key.namespace}/${key.name}`);
   }
@@ -42,7 +52,12 @@ export class Memory {
     const known = this.#entries.get(key);
     // A Shard made again under its name starts anew.
     if (known && known.uid === uid) return known;
-    const fresh: Entry = { uid, measured: measuredOf(shard), statisticsDueAt: undefined };
+    const fresh: Entry = {
+      uid,
+      measured: measuredOf(shard),
+      statisticsDueAt: undefined,
+      settledAt: Number.NEGATIVE_INFINITY,
+    };
     this.#entries.set(key, fresh);
     return fresh;
   }

@@ -15,6 +15,8 @@ export interface ObjectsResult {
   readonly problem: { readonly reason: string; readonly message: string } | undefined;
   /** What is under way beyond this pass, in words. */
   readonly rolling: string | undefined;
+  /** Something was written. */
+  readonly changed: boolean;
 }
 
 export async function ensureObjects(
@@ -32,10 +34,12 @@ export async function ensureObjects(
   });
   const recreating = await resize(deps, facts, volumes, context);
   const wanted = effectiveShard(facts, volumes);
+  let changed = false;
   for (const object of deps.engine(shard).render(wanted, deps.context)) {
     if (object.kind === StatefulSets.kind && recreating) continue;
-    const { changed } = await applyObject(deps, facts, ownedBy(object, facts.raw), context);
-    if (changed) context.log.debug({ kind: object.kind, object: object.metadata.name }, 'applied');
+    const applied = await applyObject(deps, facts, ownedBy(object, facts.raw), context);
+    changed ||= applied.changed;
+    if (applied.changed) context.log.debug({ kind: object.kind, object: object.metadata.name }, 'applied');
   }
   const surplus = wanted.spec.members - shard.spec.members;
   return {
@@ -45,6 +49,7 @@ export async function ensureObjects(
       : surplus > 0
         ? `${surplus} members leave once the primary is among those that stay`
         : undefined,
+    changed,
   };
 }
 

@@ -21,6 +21,12 @@ import { shardStatus } from './status.ts';
 /** How soon a database that refused a session is tried again, while nothing else happens. */
 const SESSION_RETRY_MS = 2000;
 
+/** After a change: replicas are still catching up, so what was measured is soon out of date. */
+const SOON_MS = 10_000;
+
+/** Three loops of the engine's high availability. */
+const SETTLE_MS = 10_000;
+
 interface Pass {
   readonly objects: ObjectsResult;
   readonly rolling: string | undefined;
@@ -120,10 +126,10 @@ async function workWithDatabase(
         deps.memory.keep(shard, measured);
         measured = await copyReferences(deps, facts, primary, measured, context);
         deps.memory.keep(shard, measured);
-        scheduleStatistics(deps, facts);
+        scheduleStatistics(deps, facts, needs.statistics ? deps.statisticsMs : SOON_MS);
       }
     }
-    rolling ??= await renewMembers(deps, facts, context);
+    rolling ??= (await renewMembers(deps, facts, context)) ?? settling(deps, facts, objects);
   } catch (error) {
     if (!(error instanceof EngineError) && !(error instanceof CredentialsMissingError)) throw error;
     context.log.warn({ err: error }, 'trying again after the database refused a session');
@@ -135,7 +141,7 @@ async function workWithDatabase(
     rolling,
     sessionFailure,
     certificateExpiry,
-    requeueAfterMs: retryMs ?? untilStatistics(deps, facts),
+    requeueAfterMs: retryMs ?? untilNext(deps, facts),
   };
 }
 
@@ -149,14 +155,32 @@ function statisticsDue(deps: ShardDeps, { shard }: ShardFacts): boolean {
   return false;
 }
 
-function scheduleStatistics(deps: ShardDeps, { shard }: ShardFacts): void {
+function scheduleStatistics(deps: ShardDeps, { shard }: ShardFacts, afterMs: number): void {
   if (deps.statisticsMs <= 0) return;
-  deps.memory.measureAt(shard, deps.clock.monotonicMs() + jitter(deps.statisticsMs, 0.2, deps.random));
+  deps.memory.measureAt(shard, deps.clock.monotonicMs() + jitter(afterMs, 0.2, deps.random));
 }
 
-function untilStatistics(deps: ShardDeps, { shard }: ShardFacts): number | undefined {
-  const dueAt = deps.memory.statisticsDueAt(shard);
-  return dueAt === undefined ? undefined : Math.max(1000, dueAt - deps.clock.monotonicMs());
+/**
+ * Members say that they want a restart only some seconds after their settings were changed. Until then the shard does not
+ * count as done, or the next one's turn would come too early.
+ */
+function settling(deps: ShardDeps, { shard }: ShardFacts, objects: ObjectsResult): string | undefined {
+  const now = deps.clock.monotonicMs();
+  // While a shard is being made there is nothing to restart.
+  if (objects.changed && shard.status?.phase !== undefined && shard.status.phase !== 'Creating') {
+    deps.memory.settleUntil(shard, now + SETTLE_MS);
+  }
+  return now < deps.memory.settledAt(shard) ? 'members are taking up the new settings' : undefined;
+}
+
+function untilNext(deps: ShardDeps, { shard }: ShardFacts): number | undefined {
+  const now = deps.clock.monotonicMs();
+  const settledAt = deps.memory.settledAt(shard);
+  const dueAt = Math.min(
+    deps.memory.statisticsDueAt(shard) ?? Infinity,
+    settledAt > now ? settledAt : Infinity,
+  );
+  return dueAt === Infinity ? undefined : Math.max(500, dueAt - now);
 }
 
 async function writeStatus(
@@ -196,7 +220,7 @@ async function writeStatus(
 
 function idle(certificateExpiry: string | undefined): Pass {
   return {
-    objects: { problem: undefined, rolling: undefined },
+    objects: { problem: undefined, rolling: undefined, changed: false },
     rolling: undefined,
     sessionFailure: undefined,
     certificateExpiry,

@@ -29,7 +29,8 @@ export function decideRollout(input: RolloutInput): RolloutStep {
   const { members, wanted } = input;
   const primary = members.find(member => member.role === 'primary');
   const surplusPrimary = primary !== undefined && isSurplus(primary, wanted);
-  const stale = members.filter(isStale);
+  // One that is about to leave is not worth renewing.
+  const stale = members.filter(member => isStale(member) && !isSurplus(member, wanted));
   if (stale.length === 0 && !surplusPrimary) return { kind: 'Done' };
 
   // Renewing what is down already costs nothing, and is the way out of a template that never became ready.
@@ -45,9 +46,7 @@ export function decideRollout(input: RolloutInput): RolloutStep {
   const present = members.filter(member => !isSurplus(member, wanted)).length;
   if (present < wanted) return { kind: 'Wait', why: `${present} of ${wanted} members exist` };
 
-  const replica = stale
-    .filter(member => member !== primary && !isSurplus(member, wanted))
-    .toSorted(asynchronousFirst)[0];
+  const replica = stale.filter(member => member !== primary).toSorted(asynchronousFirst)[0];
   if (replica) return renew(replica);
   return movePrimary(primary, input, surplusPrimary);
 }

@@ -176,7 +176,8 @@ function phaseOf(input: ShardStatusInput, notReady: boolean, hasPrimary: boolean
   if (input.problem) return 'Stalled';
   if (input.rolling !== undefined) return 'RollingOut';
   if (!notReady) return 'Ready';
-  if (input.measured.accessHash === undefined) return 'Creating';
+  const before = input.shard.status?.phase;
+  if (before === undefined || before === 'Creating') return 'Creating';
   return hasPrimary ? 'Degraded' : 'Down';
 }
 
