@@ -143,7 +143,6 @@ export class Applier implements Disposable {
   }
 
   #holds(id: string, live: KubeObject, intent: KubeObject, hash: string): boolean {
-    // What is on its way out cannot be mended; the controller applies again once it is gone.
     if (contains(live, intent)) return true;
     const normalised = this.#normalised.get(id);
     return normalised?.hash === hash && normalised.projection === canonicalJson(project(live, intent));

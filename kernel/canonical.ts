@@ -1,11 +1,20 @@
 /** One text per value, whatever the order of its keys: to compare and to hash what JSON can express. */
 import { createHash } from 'node:crypto';
 
+/** As JSON.stringify, with sorted keys. Written out because it runs for each object of each reconcile. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) => {
-    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
-    return Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  });
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`;
+  let text = '';
+  for (const [name, part] of Object.entries(value).toSorted(byName)) {
+    if (part === undefined) continue;
+    text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${canonicalJson(part)}`;
+  }
+  return `{${text}}`;
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
 }
 
 /** 96 bits of SHA-256, in characters that an annotation or a label takes. */
