@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly outputFile?: string;
   /** Standard input is read from this other program, as with a pipe. */
   readonly from?: readonly [command: string, ...args: string[]];
+  /** Keeps standard output out of the step's log: for answers that are long and only looked at by a program. */
+  readonly quiet?: boolean;
   /** Called with the number of lines that just came on standard error. */
   readonly onError?: (lines: number) => void;
   /** Shows output as it comes instead of collecting it: for programs whose output is the point. */
@@ -86,7 +88,7 @@ export async function tryRun(
   else
     child.stdout?.on('data', (chunk: Buffer) => {
       stdout += chunk.toString();
-      log?.(chunk);
+      if (!options.quiet) log?.(chunk);
     });
   child.stderr?.on('data', note);
   // A child that ends before it has read its input closes the pipe: its exit code tells, not the broken pipe.

@@ -1,5 +1,5 @@
 /** The project's kind cluster: made, found again, brought back, replaced, removed. */
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { kindConfig } from '#hack/cluster/kind-config.ts';
 import { awaitHealth } from '#hack/cluster/nodes.ts';
@@ -9,6 +9,8 @@ import { say, step } from '#hack/progress.ts';
 import { run, tryRun } from '#hack/run.ts';
 import { SetupError } from '#hack/setup-error.ts';
 import { ensureTool } from '#hack/tools.ts';
+
+const wantedWatchInstances = 1024;
 
 interface NodeContainer {
   readonly name: string;
@@ -68,6 +70,7 @@ export async function createCluster(nodeImage: string): Promise<void> {
   }
   await step(`create the cluster ${clusterName}: three nodes, two regions`, async () => {
     const kind = await ensureTool('kind');
+    await raiseWatchLimits();
     await mkdir(dirname(kubeconfigPath), { recursive: true });
     const scratch = await mkdtemp(join(cacheDir, 'creating-'));
     try {
@@ -84,7 +87,7 @@ export async function createCluster(nodeImage: string): Promise<void> {
         '--wait=180s',
       ]);
       if (made.code !== 0) throw creationFailed(made.stderr);
-      const health = await awaitHealth(kubeconfig, { silentMs: 30_000, startingMs: 120_000 });
+      const health = await awaitHealth(kubeconfig, { silentMs: 30_000, startingMs: 300_000 });
       if (health !== 'ready')
         throw creationFailed(`its nodes do not become ready; the last state was: ${health}`);
       await rename(kubeconfig, kubeconfigPath);
@@ -92,6 +95,17 @@ export async function createCluster(nodeImage: string): Promise<void> {
       await rm(scratch, { recursive: true, force: true });
     }
   });
+}
+
+/**
+ * Every node's programs watch files, some 20 instances a node, all counted against one user of this machine; the usual
+ * limit of 128 makes kubelets of a second cluster fail in odd ways. Only root can raise it; elsewhere it stays.
+ */
+async function raiseWatchLimits(): Promise<void> {
+  const path = '/proc/sys/fs/inotify/max_user_instances';
+  const limit = await readFile(path, 'utf8').catch(() => undefined);
+  if (limit !== undefined && Number(limit) < wantedWatchInstances)
+    await writeFile(path, String(wantedWatchInstances)).catch(() => undefined);
 }
 
 function creationFailed(output: string): SetupError {

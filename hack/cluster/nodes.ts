@@ -27,13 +27,11 @@ const kindNodes = 3;
 
 export async function clusterHealth(kubeconfig: string): Promise<ClusterHealth> {
   const kubectl = await ensureTool('kubectl');
-  const asked = await tryRun(kubectl, [
-    `--kubeconfig=${kubeconfig}`,
-    'get',
-    'nodes',
-    '--output=json',
-    '--request-timeout=5s',
-  ]);
+  const asked = await tryRun(
+    kubectl,
+    [`--kubeconfig=${kubeconfig}`, 'get', 'nodes', '--output=json', '--request-timeout=5s'],
+    { quiet: true },
+  );
   if (asked.code !== 0) return 'silent';
   const { items } = nodeList.parse(JSON.parse(asked.stdout));
   const setups = items.map(node => node.metadata.labels[setupLabel]).filter(label => label !== undefined);
