@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { apiTest, eventually } from '#hack/api-test.ts';
+import type { RequestSample } from '#kernel/api-caller.ts';
 import { Applier } from '#kernel/apply.ts';
 import { ConflictError } from '#kernel/errors.ts';
-import type { KubeClient, RequestSample } from '#kernel/kube-client.ts';
+import type { KubeClient } from '#kernel/kube-client.ts';
 import { silentLog } from '#kernel/log.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { Reflector } from '#kernel/reflector.ts';

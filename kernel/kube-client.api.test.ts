@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { apiTest } from '#hack/api-test.ts';
 import { accessAuth } from '#hack/local-apiserver.ts';
+import type { RequestSample } from '#kernel/api-caller.ts';
 import { kubeConfigFileAuth } from '#kernel/auth.ts';
 import {
   AbortedError,
@@ -15,7 +16,7 @@ import {
   NotFoundError,
   UnauthorizedError,
 } from '#kernel/errors.ts';
-import { KubeClient, type RequestSample } from '#kernel/kube-client.ts';
+import { KubeClient } from '#kernel/kube-client.ts';
 import type { WatchEvent } from '#kernel/kube-options.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { UnknownKindError } from '#kernel/resource-catalog.ts';

@@ -3,16 +3,8 @@
  * connections. Objects are what the server sends; nothing is cached, retried or rate-limited here - queues back off.
  */
 
-import type { Authenticator } from '#kernel/auth.ts';
-import { type Clock, realClock } from '#kernel/clock.ts';
-import {
-  apiError,
-  GoneError,
-  KubeError,
-  ProtocolError,
-  type RequestInfo,
-  type StatusBody,
-} from '#kernel/errors.ts';
+import { type ApiCall, ApiCaller, type ApiCallerOptions } from '#kernel/api-caller.ts';
+import { GoneError } from '#kernel/errors.ts';
 import type {
   ApplyOptions,
   CallOptions,
@@ -27,66 +19,34 @@ import type {
 import type { KubeObject, ObjectKey } from '#kernel/object.ts';
 import { type Resource, resourcePath } from '#kernel/resource.ts';
 import { ResourceCatalog } from '#kernel/resource-catalog.ts';
-import { readBody, Transport, type TransportRequest } from '#kernel/transport.ts';
 import { watchEvents } from '#kernel/watch-events.ts';
 
-/** One request as a metric: `code` is the HTTP status or, without an answer, the error's code. */
-export interface RequestSample {
-  readonly verb: string;
-  readonly resource: string;
-  readonly code: string;
-  readonly durationMs: number;
-  /** Over a connection that had served another request before. */
-  readonly reused: boolean;
-}
-
-export interface KubeClientOptions {
-  readonly auth: Authenticator;
-  readonly clock?: Clock;
+export interface KubeClientOptions extends ApiCallerOptions {
   /** Kinds of ours, so that objects of them can be applied by their apiVersion and kind alone. */
   readonly resources?: readonly Resource[];
-  readonly maxConnections?: number;
-  readonly userAgent?: string;
-  readonly onRequest?: (sample: RequestSample) => void;
-  /** `Warning` headers of the API server. */
-  readonly onWarning?: (text: string, request: RequestInfo) => void;
   /** Called before every write; throws to refuse it (leader.ts: fencing). */
   readonly guardWrite?: () => void;
 }
 
-const defaultDeadlineMs = 30_000;
 /** Objects per page of a list: some hundred KB of JSON, parsed in a few ms. */
 const pageSize = 500;
-
-interface Call {
-  readonly method: TransportRequest['method'];
-  readonly verb: string;
-  readonly resource: Resource;
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
-  readonly contentType?: string;
-  readonly body?: unknown;
-  readonly options: CallOptions;
-}
 
 export class KubeClient {
   readonly catalog: ResourceCatalog;
   /** Namespace of the account or context in use. */
   readonly defaultNamespace: string;
-  readonly #options: KubeClientOptions;
-  readonly #clock: Clock;
-  readonly #transport: Transport;
+  readonly #guardWrite: () => void;
+  readonly #caller: ApiCaller;
 
   constructor(options: KubeClientOptions) {
-    this.#options = options;
-    this.#clock = options.clock ?? realClock;
     this.catalog = new ResourceCatalog(options.resources ?? []);
     this.defaultNamespace = options.auth.namespace;
-    this.#transport = new Transport({ ...options, clock: this.#clock });
+    this.#guardWrite = options.guardWrite ?? (() => {});
+    this.#caller = new ApiCaller(options);
   }
 
   get<T extends KubeObject>(resource: Resource<T>, key: ObjectKey, options: CallOptions = {}): Promise<T> {
-    return this.#call<T>({
+    return this.#caller.call<T>({
       method: 'GET',
       verb: 'get',
       resource,
@@ -233,7 +193,7 @@ export class KubeClient {
     options: WatchOptions,
   ): Promise<AsyncIterable<WatchEvent<T>>> {
     const { namespace, labelSelector, fieldSelector, resourceVersion, timeoutSeconds } = options;
-    const request = this.#prepare({
+    const call: ApiCall = {
       method: 'GET',
       verb: 'watch',
       resource,
@@ -247,29 +207,18 @@ export class KubeClient {
         timeoutSeconds,
       },
       options,
-    });
-    const response = await this.#measured('watch', resource, async () => {
-      const stream = await this.#transport.stream(request);
-      return { ...stream, reused: false };
-    });
-    if (response.status !== 200) {
-      throw toError(response.status, await readBody(response.body), request.info, response.headers);
-    }
-    return watchEvents(response.body, request.info);
+    };
+    return watchEvents(await this.#caller.open(call), { verb: call.verb, path: call.path });
   }
 
   /** Any path, e.g. `/version` or `/readyz`: the text of a 200. */
-  async raw(path: string, options: CallOptions = {}): Promise<string> {
-    const info = { verb: 'get', path };
-    const { signal, deadlineMs = defaultDeadlineMs } = options;
-    const response = await this.#transport.request({ method: 'GET', info, query: '', signal, deadlineMs });
-    if (response.status !== 200) throw toError(response.status, response.body, info, response.headers);
-    return response.body;
+  raw(path: string, options: CallOptions = {}): Promise<string> {
+    return this.#caller.text(path, options);
   }
 
   /** Closes all connections; what is in flight fails. */
   close(): void {
-    this.#transport.close();
+    this.#caller.close();
   }
 
   async #listPage<T extends KubeObject>(
@@ -281,7 +230,7 @@ export class KubeClient {
     const { namespace, labelSelector, fieldSelector } = scope;
     const query = { labelSelector, fieldSelector, limit: page.limit || undefined, continue: page.token };
     const path = resourcePath(resource, { namespace });
-    const body = await this.#call<{
+    const body = await this.#caller.call<{
       items: T[] | null;
       metadata: { resourceVersion: string; continue?: string };
     }>({ method: 'GET', verb: 'list', resource, path, query, options });
@@ -294,68 +243,11 @@ export class KubeClient {
     return { items, resourceVersion: body.metadata.resourceVersion, token: body.metadata.continue };
   }
 
-  async #write<R>(call: Omit<Call, 'options'> & { readonly options: WriteOptions }): Promise<R> {
+  async #write<R>(call: Omit<ApiCall, 'options'> & { readonly options: WriteOptions }): Promise<R> {
     const { fieldManager, dryRun, fieldValidation } = call.options;
     const query = { ...call.query, fieldManager, fieldValidation, dryRun: dryRun ? 'All' : undefined };
-    this.#options.guardWrite?.();
-    return this.#call<R>({ ...call, query });
-  }
-
-  async #call<R>(call: Call): Promise<R> {
-    const request = this.#prepare(call);
-    const response = await this.#measured(call.verb, call.resource, () => this.#transport.request(request));
-    this.#warn(response.headers['warning'], request.info);
-    if (response.status < 200 || response.status > 299) {
-      throw toError(response.status, response.body, request.info, response.headers);
-    }
-    try {
-      const value: R = JSON.parse(response.body);
-      return value;
-    } catch (cause) {
-      throw new ProtocolError('the answer is not JSON', request.info, { cause });
-    }
-  }
-
-  #prepare(call: Call): TransportRequest {
-    return {
-      method: call.method,
-      info: { verb: call.verb, path: call.path },
-      query: queryString(call.query ?? {}),
-      signal: call.options.signal,
-      deadlineMs: call.options.deadlineMs ?? defaultDeadlineMs,
-      ...(call.contentType ? { contentType: call.contentType } : {}),
-      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-    };
-  }
-
-  async #measured<R extends { readonly status: number; readonly reused: boolean }>(
-    verb: string,
-    resource: Resource,
-    send: () => Promise<R>,
-  ): Promise<R> {
-    const { onRequest } = this.#options;
-    if (!onRequest) return send();
-    const start = this.#clock.monotonicMs();
-    const report = (code: string, reused: boolean) =>
-      onRequest({
-        verb,
-        resource: resource.plural,
-        code,
-        reused,
-        durationMs: this.#clock.monotonicMs() - start,
-      });
-    try {
-      const response = await send();
-      report(String(response.status), response.reused);
-      return response;
-    } catch (error) {
-      report(error instanceof KubeError ? error.code : 'Error', false);
-      throw error;
-    }
-  }
-
-  #warn(header: string | undefined, info: RequestInfo): void {
-    if (header) this.#options.onWarning?.(header, info);
+    this.#guardWrite();
+    return this.#caller.call<R>({ ...call, query });
   }
 }
 
@@ -374,29 +266,4 @@ function deleteBody(options: DeleteOptions): unknown {
     gracePeriodSeconds,
     dryRun: dryRun ? ['All'] : undefined,
   };
-}
-
-function queryString(query: Readonly<Record<string, string | number | boolean | undefined>>): string {
-  const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined && value !== '') parameters.set(name, String(value));
-  }
-  return parameters.size === 0 ? '' : `?${parameters.toString()}`;
-}
-
-function toError(
-  status: number,
-  body: string,
-  info: RequestInfo,
-  headers: { readonly 'retry-after'?: string | undefined },
-): KubeError {
-  let parsed: StatusBody = {};
-  try {
-    const value: unknown = JSON.parse(body);
-    if (typeof value === 'object' && value !== null) parsed = value;
-  } catch {
-    // Proxies and early filters answer in plain text.
-    parsed = { message: `${status}: ${body.slice(0, 200).trim()}` };
-  }
-  return apiError(status, parsed, info, headers['retry-after']);
 }

@@ -4,7 +4,7 @@
  * nothing is listed again, until the server says (410) that it no longer knows that version.
  */
 import { type Clock, pause, type Random } from '#kernel/clock.ts';
-import { GoneError } from '#kernel/errors.ts';
+import { GoneError, TooManyRequestsError } from '#kernel/errors.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import type { Scope } from '#kernel/kube-options.ts';
 import type { Log } from '#kernel/log.ts';
@@ -87,7 +87,8 @@ export class ListWatch<T extends KubeObject> {
           sink.restarted('broken');
           this.#failures++;
         }
-        const delayMs = this.#backoffMs();
+        const asked = error instanceof TooManyRequestsError ? error.retryAfterMs : 0;
+        const delayMs = Math.max(asked, this.#backoffMs());
         log.warn({ err: error, retryInMs: Math.round(delayMs) }, 'listing or watching again after a failure');
         await pause(clock, delayMs, signal);
       }

@@ -3,7 +3,7 @@
  * never the name of an object.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { RequestSample } from '#kernel/kube-client.ts';
+import type { RequestSample } from '#kernel/api-caller.ts';
 
 export type ReconcileOutcome = 'success' | 'requeue' | 'error' | 'conflict' | 'terminal' | 'stopped';
 

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { eventually } from '#hack/api-test.ts';
 import { accessAuth, LocalApiServer } from '#hack/local-apiserver.ts';
-import { KubeClient, type RequestSample } from '#kernel/kube-client.ts';
+import type { RequestSample } from '#kernel/api-caller.ts';
+import { KubeClient } from '#kernel/kube-client.ts';
 import { Metrics } from '#kernel/metrics.ts';
 import { Reflector, type ReflectorOptions, type StoreEvent } from '#kernel/reflector.ts';
 import { type ConfigMap, ConfigMaps } from '#kernel/resources.ts';
