@@ -11,6 +11,7 @@ import { InterruptedError } from './connection.ts';
 import type { Deadline } from './deadline.ts';
 import {
   ClientError,
+  DeadlineError,
   ReadOnlyShardError,
   ShardUnreachableError,
   StatementError,
@@ -80,29 +81,41 @@ export async function repeat<T>(
 ): Promise<T> {
   const { deadline, harmless, retries = Number.POSITIVE_INFINITY } = options;
   let unhelped = 0;
+  let last: AttemptError | undefined;
   for (let attempt = 0; ; attempt++) {
     try {
       return await body(attempt);
     } catch (error) {
-      if (!(error instanceof AttemptError)) throw error;
+      if (!(error instanceof AttemptError)) throw blame(error, last);
+      last = error;
       const blocked = error.uncertain && !harmless();
       if (blocked || error.verdict === 'final' || attempt >= retries) throw publicError(error, blocked);
-      if (deadline.over) throw error.uncertain ? deadline.reason(error.cause) : endOf(error, deadline);
+      if (deadline.over) throw blame(deadline.reason(error.cause), last);
       if (context.isReadOnly(error.shard) && refusesWrites(error)) {
         throw new ReadOnlyShardError(error.shard, error.cause);
       }
       context.hooks.onRetry?.({ shard: error.shard, attempt: attempt + 1, reason: error.cause });
       if (needsMap(error.verdict)) {
-        const changed = await deadline.race(context.refresh(unhelped >= wholeAfterTries));
+        const asked = context.refresh(unhelped >= wholeAfterTries);
+        const changed = await deadline.race(asked).catch((reason: unknown) => {
+          throw blame(reason, last);
+        });
         unhelped = changed ? 0 : unhelped + 1;
         if (changed) continue;
         const refused = error.verdict === 'stale' || error.verdict === 'password';
         if (refused && unhelped >= refusedTries) throw publicError(error, false);
       }
       await deadline.pause(backoffMs(attempt, firstPauseMs, longestPauseMs, context.random));
-      if (deadline.over) throw error.uncertain ? deadline.reason(error.cause) : endOf(error, deadline);
+      if (deadline.over) throw blame(deadline.reason(error.cause), last);
     }
   }
+}
+
+/** A call that ran out of time because of a shard says which. The caller's own abort, and a slow statement, stay themselves. */
+function blame(error: unknown, last: AttemptError | undefined): unknown {
+  return error instanceof DeadlineError && last !== undefined && !last.uncertain
+    ? publicError(last, false)
+    : error;
 }
 
 export function publicError(error: AttemptError, uncertain = error.uncertain): Error {
@@ -121,11 +134,6 @@ export function publicError(error: AttemptError, uncertain = error.uncertain): E
     default:
       return assertNever(error.verdict);
   }
-}
-
-/** A call that ran out of time while a shard was the trouble says which shard. The caller's own abort stays itself. */
-function endOf(error: AttemptError, deadline: Deadline): unknown {
-  return deadline.aborted ? deadline.reason() : publicError(error, false);
 }
 
 function needsMap(verdict: Verdict): boolean {

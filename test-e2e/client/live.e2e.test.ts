@@ -40,6 +40,22 @@ async function count(shard: string, id: number): Promise<number> {
   return Number(row?.['n']);
 }
 
+const sleeping = `FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND state = 'active' AND pid <> pg_backend_pid()`;
+
+async function sleepRuns(): Promise<void> {
+  for (;;) if ((await fleet.sql('social-1', `SELECT ${sleeping}`)).length > 0) return;
+}
+
+async function killSleep(): Promise<void> {
+  await fleet.sql('social-1', `SELECT pg_terminate_backend(pid) ${sleeping}`);
+}
+
+/** The reference table as each shard has it. */
+async function everywhere() {
+  const text = 'SELECT code, name, cities FROM countries ORDER BY code';
+  return [await fleet.sql('social-0', text), await fleet.sql('social-1', text)];
+}
+
 beforeAll(async () => {
   fleet = await PostgresFleet.start(2);
 });
@@ -106,7 +122,7 @@ describe('routing', () => {
       .query('SELECT 1')
       .catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(ShardUnreachableError);
-    expect(String((failure as Error).message)).toMatch(/certificate/);
+    expect(failure).toMatchObject({ message: expect.stringContaining('certificate') });
   });
 });
 
@@ -136,39 +152,47 @@ describe('a change of generation', () => {
     await client.ready();
     const key = keyOn(client, 'social-0', 10_000);
     await client.forKey(key).query(insert, [key, '0']);
-    let stop = false;
+    const stop = new AbortController();
     let done = 0;
-    const bump = 'UPDATE items SET note = (note::int + 1)::text WHERE id = $1';
+    let unknown = 0;
     const statements = (async () => {
-      while (!stop) {
+      while (!stop.signal.aborted) {
         const { rowCount } = await client.forKey(key).query('SELECT note FROM items WHERE id = $1', [key]);
         expect(rowCount).toBe(1);
       }
     })();
     const transactions = (async () => {
-      while (!stop) {
-        await client.forKey(key).transaction(async transaction => {
-          const { rowCount } = await transaction.query(bump, [key]);
-          expect(rowCount).toBe(1);
+      while (!stop.signal.aborted) {
+        const outcome = client.forKey(key).transaction(async transaction => {
+          const bump = 'UPDATE items SET note = (note::int + 1)::text WHERE id = $1';
+          expect((await transaction.query(bump, [key])).rowCount).toBe(1);
         });
-        done++;
+        await outcome.then(
+          () => done++,
+          (error: unknown) => {
+            // A session that is killed while its COMMIT is on the way: the one thing that nobody can know.
+            if (!(error instanceof UnknownOutcomeError)) throw error;
+            unknown++;
+          },
+        );
       }
     })();
-    for (let generation = 1; generation <= 3; generation++) {
+    const progress = async () => {
       const before = done;
-      while (done < before + 5) await new Promise(resolve => setImmediate(resolve));
+      await expect.poll(() => done, { timeout: 20_000 }).toBeGreaterThan(before + 4);
+    };
+    for (let generation = 1; generation <= 3; generation++) {
+      await progress();
       await fleet.fence('social-0', generation);
       fleet.publish(bumpGeneration(fleet.map, 'social-0', 'write'));
     }
-    const before = done;
-    while (done < before + 5) await new Promise(resolve => setImmediate(resolve));
-    stop = true;
-    const outcomes = await Promise.allSettled([statements, transactions]);
-    const unknown = outcomes.flatMap(outcome => (outcome.status === 'rejected' ? [outcome.reason] : []));
-    // A session that is killed while its COMMIT is on the way is the one thing that nobody can know.
-    for (const error of unknown) expect(error).toBeInstanceOf(UnknownOutcomeError);
+    await progress();
+    stop.abort();
+    await Promise.all([statements, transactions]);
     const [row] = await fleet.sql('social-0', `SELECT note FROM items WHERE id = ${key}`);
-    expect([done, done + unknown.length]).toContain(Number(row?.['note']));
+    expect(Number(row?.['note'])).toBeGreaterThanOrEqual(done);
+    expect(Number(row?.['note'])).toBeLessThanOrEqual(done + unknown);
+    expect(unknown).toBeLessThanOrEqual(3);
   });
 
   it('starts a scatter over, whole', async () => {
@@ -198,30 +222,16 @@ describe('a session that ends in the middle', () => {
     await client.ready();
     const key = keyOn(client, 'social-1', 20_000);
     await client.forKey(key).query(insert, [key, 'x']);
-    const kill = () =>
-      fleet.sql(
-        'social-1',
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()`,
-      );
-    const running = async () => {
-      for (;;) {
-        const rows = await fleet.sql(
-          'social-1',
-          `SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND state = 'active' AND pid <> pg_backend_pid()`,
-        );
-        if (rows.length > 0) return;
-      }
-    };
     const sleep = 'SELECT id, pg_sleep(0.5) FROM items WHERE id = $1';
     const unknown = client.forKey(key).query(sleep, [key]);
     const outcome = unknown.catch((error: unknown) => error);
-    await running();
-    await kill();
+    await sleepRuns();
+    await killSleep();
     expect(await outcome).toBeInstanceOf(UnknownOutcomeError);
 
     const repeated = client.forKey(key).query(sleep, [key], { idempotent: true });
-    await running();
-    await kill();
+    await sleepRuns();
+    await killSleep();
     await expect(repeated).resolves.toMatchObject({ rowCount: 1 });
   });
 
@@ -360,11 +370,6 @@ describe('states', () => {
 });
 
 describe('reference tables', () => {
-  const everywhere = async () => [
-    await fleet.sql('social-0', 'SELECT code, name, cities FROM countries ORDER BY code'),
-    await fleet.sql('social-1', 'SELECT code, name, cities FROM countries ORDER BY code'),
-  ];
-
   it('writes on every shard, in one order', async () => {
     const client = connect();
     const countries = client.reference('countries');

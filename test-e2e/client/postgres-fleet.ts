@@ -41,9 +41,11 @@ export class PostgresFleet implements AsyncDisposable {
     authority: KeyPair,
     tls: KeyPair,
     servers: Map<string, Server>,
+    store: MemoryMapStore,
     service: MapService,
     map: ShardMap,
   ) {
+    this.store = store;
     this.ca = authority.certificate;
     this.#tls = tls;
     this.#servers = servers;
