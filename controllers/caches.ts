@@ -57,11 +57,14 @@ export interface CachesOptions {
   readonly client: KubeClient;
   readonly log: Log;
   readonly metrics?: Metrics;
+  /** Only objects in these; default: in all. */
+  readonly namespaces?: readonly string[] | undefined;
 }
 
 export function createCaches(options: CachesOptions) {
-  const { client, log, metrics } = options;
-  const shared = { client, log, ...(metrics ? { metrics } : {}) };
+  const { client, log, metrics, namespaces } = options;
+  const wide = { client, log, ...(metrics ? { metrics } : {}) };
+  const shared = { ...wide, namespaces };
   const children = { ...shared, labelSelector: `${labels.managedBy}=${labels.managedByValue}` };
   const indexes = { [byShard]: byLabel(labels.shard), [byCluster]: byLabel(labels.cluster) };
   return {
@@ -81,12 +84,12 @@ export function createCaches(options: CachesOptions) {
     disruptionBudgets: new Reflector({ ...children, resource: PodDisruptionBudgets }),
     networkPolicies: new Reflector({ ...children, resource: NetworkPolicies }),
     nodes: new Reflector({
-      ...shared,
+      ...wide,
       resource: Nodes,
       transform: slimNode,
       indexes: { [byRegion]: regionOf },
     }),
-    storageClasses: new Reflector({ ...shared, resource: StorageClasses }),
+    storageClasses: new Reflector({ ...wide, resource: StorageClasses }),
   };
 }
 

@@ -51,14 +51,18 @@ export interface OperatorOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   /** Of the client that controllers write with: measurements count its requests. */
-  readonly clientOptions?: Partial<Omit<KubeClientOptions, 'auth' | 'guardWrite'>>;
+  readonly clientOptions?: Partial<Omit<KubeClientOptions, 'auth'>>;
+  /** Only fleets in these; default: in all. */
+  readonly namespaces?: readonly string[];
 }
 
 export interface Operator {
   readonly caches: Caches;
   readonly metrics: Metrics;
   readonly health: Health;
-  /** Resolves after a complete stop. Rejects when a port or the API server cannot be had at the start. */
+  /** Caches and controllers alone, without any port. Resolves after a complete stop. */
+  reconcile(stop: AbortSignal): Promise<void>;
+  /** Everything. Resolves after a complete stop. Rejects when a port or the API server cannot be had at the start. */
   run(stop: AbortSignal): Promise<void>;
 }
 
@@ -95,7 +99,7 @@ export function createOperator(options: OperatorOptions): Operator {
     auth,
     ...(config.leaderElection ? { guardWrite: elector.assertLeading } : {}),
   });
-  const caches = createCaches({ client, log, metrics });
+  const caches = createCaches({ client, log, metrics, namespaces: options.namespaces });
   const reflectors = Object.values(caches);
   const maps = new MapReader(caches.configMaps);
   const secrets = new SecretReader({ client, clock });
@@ -211,6 +215,14 @@ export function createOperator(options: OperatorOptions): Operator {
     caches,
     metrics,
     health,
+    async reconcile(stop) {
+      try {
+        await manager.run(stop);
+      } finally {
+        client.close();
+        leaseClient.close();
+      }
+    },
     async run(stop) {
       await using resources = new AsyncDisposableStack();
       resources.defer(() => {

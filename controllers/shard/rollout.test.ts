@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { member } from '#controllers/testing.ts';
+import { member } from '#controllers/testing/objects.ts';
 import type { MemberFacts } from '#engines/engine.ts';
+import { assertNever } from '#kernel/assert-never.ts';
 import { allowedReplicas, decideRollout, type RolloutStep } from './rollout.ts';
 
 const primary = (name: string, over: Partial<MemberFacts> = {}) => member(name, { role: 'primary', ...over });
@@ -105,8 +106,11 @@ function words(step: RolloutStep): string {
     case 'ReplacePod':
     case 'RestartMember':
       return `${step.kind} ${step.member.name}`;
-    default:
+    case 'Done':
+    case 'Wait':
       return step.kind;
+    default:
+      return assertNever(step);
   }
 }
 

@@ -1,3 +1,4 @@
+/* oxlint-disable typescript/no-unsafe-type-assertion -- objects with only what is read */
 import { describe, expect, test } from 'vitest';
 import { parseQuantity } from '#controllers/quantity.ts';
 import type { PersistentVolumeClaim, StatefulSet, StorageClass } from '#kernel/resources.ts';

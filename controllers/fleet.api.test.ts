@@ -1,0 +1,426 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Shards } from '#controllers/caches.ts';
+import { conditionStatus, findCondition } from '#controllers/conditions.ts';
+import { FINALIZER } from '#controllers/shard-cluster/finalizer.ts';
+import { fleetHarness, fleetSpec, type Harness } from '#controllers/testing/fleet-harness.ts';
+import { parseShard } from '#crds/api/shard.ts';
+import type { ShardCluster } from '#crds/api/shard-cluster.ts';
+import { eventually } from '#hack/api-test.ts';
+import { orUndefined } from '#kernel/errors.ts';
+import {
+  ConfigMaps,
+  PersistentVolumeClaims,
+  Pods,
+  Secrets,
+  Services,
+  StatefulSets,
+} from '#kernel/resources.ts';
+import { ShardClusters } from './caches.ts';
+
+let cleanup: AsyncDisposableStack;
+let fleet: Harness;
+
+beforeEach(async () => {
+  cleanup = new AsyncDisposableStack();
+  fleet = await fleetHarness(cleanup);
+});
+
+afterEach(() => cleanup.disposeAsync());
+
+const isReady = (cluster: ShardCluster) =>
+  conditionStatus(cluster, 'Ready') === 'True' &&
+  conditionStatus(cluster, 'Reconciling') === 'False' &&
+  cluster.status?.observedGeneration === cluster.metadata.generation;
+
+const stalledFor = (reason: string) => (cluster: ShardCluster) => {
+  const stalled = findCondition(cluster, 'Stalled');
+  return stalled?.status === 'True' && stalled.reason === reason;
+};
+
+const at = (name: string) => ({ namespace: fleet.namespace, name });
+const shard = async (name: string) => parseShard(await fleet.client.get(Shards, at(name)));
+
+describe('a fleet', () => {
+  test('comes up, and a second look writes nothing', async () => {
+    await fleet.apply();
+    const first = fleet.start();
+    const cluster = await fleet.until('Ready', isReady);
+    expect(cluster.status).toMatchObject({ shards: 2, readyShards: 2, phase: 'Ready', map: { epoch: 1 } });
+    const one = await shard('fleet-1');
+    expect(one.spec.sharding.partition).toEqual({
+      kind: 'slots',
+      slots: 256,
+      ranges: [{ first: 128, last: 255 }],
+    });
+    expect(one.status).toMatchObject({
+      primary: 'fleet-1-0',
+      readyMembers: 2,
+      generation: 1,
+      state: 'active',
+    });
+    const before = await fleet.snapshot();
+    await first[Symbol.asyncDispose]();
+
+    // A new process, which has to look at everything.
+    const sessions = fleet.databases.of(fleet.namespace, 'fleet-0').sessions;
+    const second = fleet.start();
+    await fleet.client.patch(ShardClusters, at('fleet'), {
+      type: 'merge',
+      body: { metadata: { annotations: { note: 'x' } } },
+    });
+    await eventually(() => (second.operator.caches.shards.size === 2 ? true : undefined));
+    await quiet(second.writes);
+    expect(second.writes).toEqual([]);
+    expect(fleet.databases.of(fleet.namespace, 'fleet-0').sessions).toBe(sessions);
+    expect(await fleet.snapshot()).toEqual(before);
+  });
+
+  test('repairs what drifts', async () => {
+    await fleet.apply();
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    const uid = (await fleet.client.get(Services, at('fleet-0'))).metadata.uid;
+    await fleet.client.delete(Services, at('fleet-0'));
+    await fleet.client.patch(StatefulSets, at('fleet-1'), { type: 'merge', body: { spec: { replicas: 0 } } });
+    await eventually(async () => {
+      const service = await orUndefined(fleet.client.get(Services, at('fleet-0')));
+      const set = await fleet.client.get(StatefulSets, at('fleet-1'));
+      return service !== undefined && service.metadata.uid !== uid && set.spec?.replicas === 2
+        ? true
+        : undefined;
+    });
+  });
+
+  test('a deleted Shard is made again as it was', async () => {
+    await fleet.apply();
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    const before = await shard('fleet-1');
+    await fleet.client.delete(Shards, at('fleet-1'));
+    const after = await eventually(async () => {
+      const fresh = await orUndefined(fleet.client.get(Shards, at('fleet-1')));
+      return fresh && fresh.metadata.uid !== before.metadata.uid ? parseShard(fresh) : undefined;
+    });
+    expect(after.spec).toEqual(before.spec);
+  });
+
+  test('keeps its hands off while paused', async () => {
+    await fleet.apply();
+    const { writes } = fleet.start();
+    await fleet.until('Ready', isReady);
+    await fleet.apply({}, { annotations: { 'shardwright.io/paused': 'true' } });
+    await fleet.until('Paused', cluster => cluster.status?.phase === 'Paused');
+    await eventually(async () => ((await shard('fleet-0')).status?.phase === 'Paused' ? true : undefined));
+    await quiet(writes);
+    writes.length = 0;
+    await fleet.client.delete(Services, at('fleet-0'));
+    await fleet.apply({ shards: 3 }, { annotations: { 'shardwright.io/paused': 'true' } });
+    await fleet.until('seen', cluster => cluster.status?.observedGeneration === cluster.metadata.generation);
+    await quiet(writes);
+    expect(writes.filter(write => !/^apply (shardclusters|shards)$/.test(write))).toEqual([]);
+    expect(await orUndefined(fleet.client.get(Services, at('fleet-0')))).toBeUndefined();
+    expect(await orUndefined(fleet.client.get(Shards, at('fleet-2')))).toBeUndefined();
+
+    await fleet.apply({ shards: 3 });
+    await fleet.until('Ready again', cluster => isReady(cluster) && cluster.status?.shards === 3);
+    expect(await orUndefined(fleet.client.get(Services, at('fleet-0')))).toBeDefined();
+  });
+
+  test('a shard that is added owns nothing, and lowering the number is refused with what to write', async () => {
+    await fleet.apply();
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    await fleet.apply({ shards: 3 });
+    const grown = await fleet.until(
+      'three shards',
+      cluster => isReady(cluster) && cluster.status?.shards === 3,
+    );
+    expect(grown.status?.map?.epoch).toBe(2);
+    expect((await shard('fleet-2')).spec.sharding.partition).toEqual({
+      kind: 'slots',
+      slots: 256,
+      ranges: [],
+    });
+    expect((await shard('fleet-0')).spec.sharding.partition).toMatchObject({
+      ranges: [{ first: 0, last: 127 }],
+    });
+
+    await fleet.apply({ shards: 1 });
+    const stalled = await fleet.until('Stalled', stalledFor('ShardsCannotShrink'));
+    expect(findCondition(stalled, 'Stalled')?.message).toContain('set spec.shards to 3');
+    expect(conditionStatus(stalled, 'Ready')).toBe('True');
+    expect(await orUndefined(fleet.client.get(Shards, at('fleet-2')))).toBeDefined();
+    await fleet.apply({ shards: 3 });
+    await fleet.until('Ready again', isReady);
+  });
+
+  test('a shard that is set readonly is so in the map and in the database', async () => {
+    await fleet.apply();
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    await fleet.apply({ shardStates: [{ shard: 1, state: 'readonly' }] });
+    const cluster = await fleet.until(
+      'readonly',
+      each => isReady(each) && each.status?.states?.readonly === 1,
+    );
+    expect(cluster.status?.map?.epoch).toBe(2);
+    expect(fleet.databases.of(fleet.namespace, 'fleet-1').access?.state).toBe('readonly');
+    expect(fleet.databases.of(fleet.namespace, 'fleet-0').access?.state).toBe('active');
+  });
+
+  test('the map is never made anew', async () => {
+    await fleet.apply();
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    for (const [page, reason] of [
+      ['fleet-map-slots-0', 'MapDamaged'],
+      ['fleet-map', 'MapLost'],
+    ] as const) {
+      const saved = await fleet.client.get(ConfigMaps, at(page));
+      await fleet.client.delete(ConfigMaps, at(page));
+      await fleet.until(reason, stalledFor(reason));
+      expect(await orUndefined(fleet.client.get(ConfigMaps, at(page)))).toBeUndefined();
+      const { resourceVersion: _version, uid: _uid, ...metadata } = saved.metadata;
+      await fleet.client.create({ ...saved, metadata });
+      await fleet.until('restored', isReady);
+    }
+    const page = await fleet.client.get(ConfigMaps, at('fleet-map-shards-0'));
+    await fleet.client.patch(ConfigMaps, at('fleet-map-shards-0'), {
+      type: 'merge',
+      body: { data: { page: 'AAAA' } },
+    });
+    await fleet.until('damage seen', stalledFor('MapDamaged'));
+    await fleet.client.patch(ConfigMaps, at('fleet-map-shards-0'), {
+      type: 'merge',
+      body: { data: page.data },
+    });
+    await fleet.until('mended', isReady);
+  });
+
+  test('lost passwords are reported, not replaced', async () => {
+    await fleet.apply();
+    await using first = fleet.start();
+    await fleet.until('Ready', isReady);
+    await first[Symbol.asyncDispose]();
+    await fleet.client.delete(Secrets, at('fleet-internal'));
+    fleet.start();
+    await fleet.until('SecretLost', stalledFor('SecretLost'));
+    expect(await orUndefined(fleet.client.get(Secrets, at('fleet-internal')))).toBeUndefined();
+  });
+
+  test('schema: missing, failing, corrected', async () => {
+    await fleet.apply({ schema: { configMaps: [{ name: 'sql' }] } });
+    fleet.start({ env: {} });
+    const missing = await fleet.until('SchemaMissing', stalledFor('SchemaMissing'));
+    expect(findCondition(missing, 'Stalled')?.message).toContain('ConfigMap sql');
+    const data = { '1.sql': 'CREATE TABLE t (id bigint)', '2.sql': 'BROKEN' };
+    await fleet.client.create({ apiVersion: 'v1', kind: 'ConfigMap', metadata: at('sql'), data });
+    const failed = await fleet.until(
+      'SchemaFailed',
+      cluster => findCondition(cluster, 'SchemaApplied')?.reason === 'SchemaFailed',
+    );
+    expect(findCondition(failed, 'SchemaApplied')?.message).toContain(
+      'sql/2.sql: syntax error at or near "BROKEN"',
+    );
+    expect(fleet.databases.of(fleet.namespace, 'fleet-0').files.map(file => file.name)).toEqual([
+      'sql/1.sql',
+    ]);
+    await fleet.client.patch(ConfigMaps, at('sql'), {
+      type: 'merge',
+      body: { data: { '2.sql': 'CREATE TABLE u ()' } },
+    });
+    await fleet.until(
+      'applied',
+      cluster => isReady(cluster) && conditionStatus(cluster, 'SchemaApplied') === 'True',
+    );
+    expect(fleet.databases.of(fleet.namespace, 'fleet-1').files.map(file => file.name)).toEqual([
+      'sql/1.sql',
+      'sql/2.sql',
+    ]);
+  });
+
+  test('a region without nodes is refused, and nothing that ran is touched', async () => {
+    await fleet.apply({ placement: { regions: [{ name: 'eu-west', weight: 1 }] } });
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    const before = await fleet.snapshot();
+    await fleet.apply({
+      members: 3,
+      placement: {
+        regions: [
+          { name: 'eu-west', weight: 1 },
+          { name: 'mars', weight: 1 },
+        ],
+      },
+    });
+    const stalled = await fleet.until('RegionWithoutNodes', stalledFor('RegionWithoutNodes'));
+    expect(findCondition(stalled, 'Stalled')?.message).toContain('topology.kubernetes.io/region=mars');
+    expect(await fleet.snapshot()).toEqual(before);
+  });
+});
+
+describe('day two', () => {
+  test('a new image rolls replica first, then by switchover, one shard at a time', async () => {
+    await fleet.apply();
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    const order: string[] = [];
+    const uids = new Map((await pods()).map(pod => [pod.metadata.name, pod.metadata.uid]));
+    await fleet.apply({ engine: { ...fleetSpec.engine, image: 'example.invalid/postgres:18' } });
+    await eventually(async () => {
+      for (const pod of await pods()) {
+        if (uids.get(pod.metadata.name) === pod.metadata.uid || order.includes(pod.metadata.name)) continue;
+        order.push(pod.metadata.name);
+      }
+      return order.length === 4 ? true : undefined;
+    }, 50_000);
+    expect(order.slice(0, 2).map(name => name.slice(0, 7))).toEqual([
+      order[0]?.slice(0, 7),
+      order[0]?.slice(0, 7),
+    ]);
+    expect(order.map(name => name.slice(-1))).toEqual(['1', '0', '1', '0']);
+    await fleet.until('Ready again', isReady);
+    expect(
+      (await pods()).every(pod =>
+        pod.spec?.containers.every(each => each.image === 'example.invalid/postgres:18'),
+      ),
+    ).toBe(true);
+  });
+
+  test('members up and down: the primary is among those that stay', async () => {
+    await fleet.apply({ shards: 1 });
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    await fleet.apply({ shards: 1, members: 3 });
+    await fleet.until('three members', cluster => isReady(cluster) && cluster.spec.members === 3);
+    await fleet.world.switchover('fleet-0', 'fleet-0-2');
+    await eventually(async () =>
+      (await shard('fleet-0')).status?.primary === 'fleet-0-2' ? true : undefined,
+    );
+    await fleet.apply({ shards: 1, members: 1 });
+    await eventually(async () => {
+      const names = (await pods()).map(pod => pod.metadata.name);
+      return names.length === 1 && names[0] === 'fleet-0-0' ? true : undefined;
+    });
+    await fleet.until('Ready', isReady);
+    expect((await shard('fleet-0')).status?.primary).toBe('fleet-0-0');
+  });
+
+  test('volumes grow where the class allows it, around running pods', async () => {
+    await fleet.apply({ shards: 1, storage: { size: '1Gi', storageClassName: 'growing' } });
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    const uids = (await pods()).map(pod => pod.metadata.uid);
+    const set = await fleet.client.get(StatefulSets, at('fleet-0'));
+    // No claim controller runs here: an unbound claim may not be resized, so the world binds them.
+    await bindClaims();
+    await fleet.apply({ shards: 1, storage: { size: '2Gi', storageClassName: 'growing' } });
+    await eventually(async () => {
+      const claims = await fleet.client.list(PersistentVolumeClaims, { namespace: fleet.namespace });
+      const grown = claims.items.every(claim => claim.spec?.resources?.requests?.['storage'] === '2Gi');
+      // Orphaning is the garbage collector's part, and none runs here.
+      const live = await orUndefined(fleet.client.get(StatefulSets, at('fleet-0')));
+      if (live?.metadata.deletionTimestamp && live.metadata.finalizers?.length) {
+        const body = { metadata: { finalizers: null } };
+        await orUndefined(fleet.client.patch(StatefulSets, at('fleet-0'), { type: 'merge', body }));
+      }
+      return grown && live && live.metadata.uid !== set.metadata.uid ? true : undefined;
+    });
+    expect((await pods()).map(pod => pod.metadata.uid)).toEqual(uids);
+    await fleet.until('Ready', isReady);
+  });
+
+  test('volumes that cannot grow keep their size, with the reason', async () => {
+    await fleet.apply({ shards: 1, storage: { size: '1Gi', storageClassName: 'fixed' } });
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    await fleet.apply({ shards: 1, storage: { size: '2Gi', storageClassName: 'fixed' } });
+    await eventually(async () => {
+      const stalled = findCondition(await shard('fleet-0'), 'Stalled');
+      return stalled?.status === 'True' && stalled.reason === 'VolumesCannotGrow' ? true : undefined;
+    });
+  });
+
+  test('reference tables reach a shard that comes later', async () => {
+    const sharding = {
+      ...fleetSpec.sharding,
+      tables: [
+        { name: 't', key: 'id' },
+        { name: 'c', reference: true },
+      ],
+    };
+    await fleet.apply({ sharding });
+    fleet.start({ env: { STATISTICS_SECONDS: '1' } });
+    await fleet.until('Ready', isReady);
+    const home = fleet.databases.of(fleet.namespace, 'fleet-0');
+    for (let version = 1n; version <= 250n; version++)
+      home.broadcasts.push({ version, table: 'c', change: { upsert: [] } });
+    await fleet.apply({ sharding, shards: 3 });
+    await eventually(() =>
+      fleet.databases.of(fleet.namespace, 'fleet-2').broadcasts.length === 250 ? true : undefined,
+    );
+    await fleet.until('everywhere', cluster => cluster.status?.referenceVersion === '250');
+  });
+});
+
+describe('deletion', () => {
+  test('Forbid: stays and serves until the policy is changed', async () => {
+    await fleet.apply({ deletionPolicy: 'Forbid' });
+    fleet.start();
+    const cluster = await fleet.until('Ready', isReady);
+    expect(cluster.metadata.finalizers).toEqual([FINALIZER]);
+    await fleet.client.delete(ShardClusters, at('fleet'));
+    const stalled = await fleet.until('DeletionForbidden', stalledFor('DeletionForbidden'));
+    expect(findCondition(stalled, 'Stalled')?.message).toContain('set spec.deletionPolicy to Retain');
+    expect(conditionStatus(stalled, 'Ready')).toBe('True');
+    await fleet.apply({ deletionPolicy: 'Retain' });
+    await eventually(async () =>
+      (await orUndefined(fleet.client.get(ShardClusters, at('fleet')))) ? undefined : true,
+    );
+  });
+
+  test.each(['Retain', 'Delete'] as const)('%s: needs no operator', async deletionPolicy => {
+    await fleet.apply({ deletionPolicy });
+    const running = fleet.start();
+    const cluster = await fleet.until('Ready', isReady);
+    expect(cluster.metadata.finalizers).toBeUndefined();
+    const set = await fleet.client.get(StatefulSets, at('fleet-0'));
+    expect(set.spec?.persistentVolumeClaimRetentionPolicy?.whenDeleted).toBe(deletionPolicy);
+    await running[Symbol.asyncDispose]();
+    await fleet.client.delete(ShardClusters, at('fleet'));
+    expect(await orUndefined(fleet.client.get(ShardClusters, at('fleet')))).toBeUndefined();
+  });
+});
+
+async function pods() {
+  const { items } = await fleet.client.list(Pods, { namespace: fleet.namespace });
+  return items;
+}
+
+async function bindClaims(): Promise<void> {
+  const { items } = await fleet.client.list(PersistentVolumeClaims, { namespace: fleet.namespace });
+  for (const claim of items) {
+    const body = { status: { phase: 'Bound', capacity: { storage: '1Gi' } } };
+    await fleet.client.patch(
+      PersistentVolumeClaims,
+      claim.metadata,
+      { type: 'merge', body },
+      { subresource: 'status' },
+    );
+    await fleet.client.patch(PersistentVolumeClaims, claim.metadata, {
+      type: 'merge',
+      body: { spec: { volumeName: `pv-${claim.metadata.uid}` } },
+    });
+  }
+}
+
+/** Waits until a list has stopped growing: the operator has nothing more to do. */
+async function quiet(writes: readonly string[]): Promise<void> {
+  let length = -1;
+  await eventually(async () => {
+    if (writes.length === length) return true;
+    ({ length } = writes);
+    await new Promise(resolve => setTimeout(resolve, 700));
+    return undefined;
+  });
+}

@@ -1,0 +1,91 @@
+/**
+ * Databases that exist in memory only: one per shard, with what a session would change in a real one. For tests of the
+ * controllers against a real API server, where no member runs.
+ */
+import type { Shard } from '#crds/api/shard.ts';
+import type {
+  AccessInput,
+  Broadcast,
+  ConnectTarget,
+  Engine,
+  MemberAddress,
+  SchemaFile,
+  ShardSession,
+} from '#engines/engine.ts';
+import { SchemaError, UnreachableError } from '#engines/errors.ts';
+
+export interface FakeDatabase {
+  access: AccessInput | undefined;
+  files: SchemaFile[];
+  broadcasts: Broadcast[];
+  sessions: number;
+}
+
+export class FakeDatabases {
+  readonly #databases = new Map<string, FakeDatabase>();
+  /** A file whose text contains this fails. */
+  readonly poison = 'BROKEN';
+  /** No session can be opened. */
+  unreachable = false;
+  onSwitchover: (shard: Shard, to: string) => Promise<void> = () => Promise.resolve();
+  onRestart: (shard: Shard, member: string) => Promise<void> = () => Promise.resolve();
+
+  of(namespace: string, name: string): FakeDatabase {
+    const key = `${namespace}/${name}`;
+    const known = this.#databases.get(key);
+    if (known) return known;
+    const fresh: FakeDatabase = { access: undefined, files: [], broadcasts: [], sessions: 0 };
+    this.#databases.set(key, fresh);
+    return fresh;
+  }
+
+  /** The engine given, with sessions to these databases. */
+  engine(real: Engine): Engine {
+    return {
+      ...real,
+      connect: (shard, target) =>
+        this.unreachable
+          ? Promise.reject(new UnreachableError(`${shard.metadata.name} does not answer`))
+          : Promise.resolve(this.#open(shard, target)),
+    };
+  }
+
+  #open(shard: Shard, _target: ConnectTarget): ShardSession {
+    const database = this.of(shard.metadata.namespace ?? '', shard.metadata.name);
+    database.sessions++;
+    const { poison } = this;
+    const version = () => database.broadcasts.at(-1)?.version ?? 0n;
+    return {
+      ensureAccess(access) {
+        database.access = access;
+        return Promise.resolve([]);
+      },
+      applySchema(files) {
+        const applied: string[] = [];
+        for (const file of files) {
+          if (database.files.some(known => known.name === file.name)) continue;
+          if (file.sql.includes(poison)) {
+            const detail = { file: file.name, line: 1, remedy: 'Correct the file.', applied };
+            return Promise.reject(
+              new SchemaError('SchemaFailed', `syntax error at or near "${poison}"`, detail),
+            );
+          }
+          database.files.push(file);
+          applied.push(file.name);
+        }
+        return Promise.resolve({ applied });
+      },
+      referenceVersion: () => Promise.resolve(version()),
+      broadcastsSince: (since, limit) =>
+        Promise.resolve(database.broadcasts.filter(entry => entry.version > since).slice(0, limit)),
+      applyBroadcast(entry) {
+        database.broadcasts.push(entry);
+        return Promise.resolve();
+      },
+      statistics: () => Promise.resolve({ sizeBytes: 8_000_000, lagBytes: {} }),
+      restart: (member: MemberAddress) => this.onRestart(shard, member.name),
+      switchover: (_from: MemberAddress, to: string) => this.onSwitchover(shard, to),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+}
