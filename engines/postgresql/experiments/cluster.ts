@@ -48,7 +48,7 @@ export async function forward({ namespace }: Place, pod: string): Promise<Forwar
     'kubectl',
     ['-n', namespace, 'port-forward', pod, ...numbers.map(number => `:${number}`)],
     {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'ignore'],
     },
   );
   const local = new Map<number, number>();

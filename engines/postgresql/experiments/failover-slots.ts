@@ -23,7 +23,7 @@ const password = secretValue(place, `${shard.replace(/-\d+$/, '')}-internal`, 's
 
 interface Member {
   readonly to: Forwarded;
-  client: Client;
+  readonly client: Client;
 }
 const open = async (pod: string): Promise<Member> => {
   const to = await forward(place, pod);
@@ -63,12 +63,12 @@ const switchover = async () => {
   const start = performance.now();
   await admin.switchover({ name: primary.to.pod, host: '127.0.0.1' }, standby.to.pod);
   report(`switchover to ${standby.to.pod} takes ms`, Math.round(performance.now() - start));
-  [primary, standby] = [standby, primary];
+  const pods = [standby.to.pod, primary.to.pod] as const;
+  // A port-forward ends with the first refused connection, so both are made anew.
   await until(
     result => result === 'ok',
     async () => {
-      standby.client = await login(place, standby.to.sql, 'postgres', password, 'postgres');
-      primary.client = await login(place, primary.to.sql, 'postgres', password, 'postgres');
+      [primary, standby] = [await open(pods[0]), await open(pods[1])];
       const { rows } = await primary.client.query<{ primary: boolean }>(
         'SELECT NOT pg_is_in_recovery() AS primary',
       );
