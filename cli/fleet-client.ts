@@ -12,8 +12,14 @@ import { CliError } from './errors.ts';
 import type { Fleet } from './fleet.ts';
 import type { Session } from './session.ts';
 
-export function openClient(session: Session, cluster: ShardCluster, timeoutMs: number): Client {
+export async function openClient(
+  session: Session,
+  cluster: ShardCluster,
+  timeoutMs: number,
+): Promise<Client> {
   const { name } = cluster.metadata;
+  // What is missing for good is told at once, and in words of our own: the client would try until its time is over.
+  await Promise.all([credentials(session.fleet, name), session.fleet.map(name)]);
   return assembleClient(
     {
       database: cluster.spec.engine.database,

@@ -132,7 +132,7 @@ export function createProgram(io: Io, connect: Connect, done: (code: number) => 
         // Wrong options are told before anything is opened.
         mergeOf(how);
         const cluster = await session.fleet.cluster(name);
-        await using client = openClient(session, cluster, how.timeoutMs);
+        await using client = await openClient(session, cluster, how.timeoutMs);
         await query(io, client, sql, how, format);
       }),
     );

@@ -27,7 +27,7 @@ export interface QueryOptions {
 
 export async function query(
   io: Io,
-  client: Client,
+  client: Pick<Client, 'scatter'>,
   sql: string,
   options: QueryOptions,
   format: OutputFormat,

@@ -26,20 +26,17 @@ export function mapInput(layout: Layout, over: Partial<MapInput> = {}): MapInput
 export const evenly: Layout = { algorithm: 'hash', assignment: { strategy: 'even' } };
 export const byRing: Layout = { algorithm: 'hash', assignment: { strategy: 'ring' } };
 
-/** A map of each algorithm. */
-export function sampleMaps(): readonly ShardMap[] {
-  return [
-    createMap(mapInput(evenly)),
-    createMap(mapInput(byRing)),
-    createMap(mapInput({ algorithm: 'range', splitPoints: ['g', 'n', 't'] }, { keyType: 'text' })),
-    createMap(
-      mapInput(
-        { algorithm: 'directory', defaultShard: 0, entries: [{ key: 7, shard: 2 }] },
-        { keyType: 'bigint' },
-      ),
+/** A map of each algorithm, and both assignments of hash. */
+export function sampleMaps(): Readonly<Record<'even' | 'ring' | 'range' | 'directory' | 'geo', ShardMap>> {
+  return {
+    even: createMap(mapInput(evenly)),
+    ring: createMap(mapInput(byRing)),
+    range: createMap(mapInput({ algorithm: 'range', splitPoints: ['g', 'n', 't'] }, { keyType: 'text' })),
+    directory: createMap(
+      mapInput({ algorithm: 'directory', defaultShard: 0, entries: [{ key: 7, shard: 2 }] }),
     ),
-    createMap(mapInput({ algorithm: 'geo', assignment: { strategy: 'even' } })),
-  ];
+    geo: createMap(mapInput({ algorithm: 'geo', assignment: { strategy: 'even' } })),
+  };
 }
 
 const shardCount = fc.integer({ min: 1, max: 40 });
