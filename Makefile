@@ -57,6 +57,10 @@ cluster: $(INSTALLED) ## The local cluster alone
 images: $(INSTALLED) ## Build the images and load them into the cluster
 	@$(NODE) hack/images/main.ts
 
+.PHONY: plugin
+plugin: $(INSTALLED) ## Build the kubectl plugin: dist/kubectl-shardwright
+	@$(NODE) hack/build-cli.ts
+
 .PHONY: deploy
 deploy: $(INSTALLED) ## Install or upgrade the operator in the cluster
 	@$(NODE) hack/deploy.ts
