@@ -22,4 +22,6 @@ export type SetupErrorCode =
   | 'EngineFailed'
   | 'ClusterFailed'
   | 'CannotLoadImages'
-  | 'Locked';
+  | 'Locked'
+  | 'FleetNotReady'
+  | 'AnswersDiffer';
