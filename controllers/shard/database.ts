@@ -71,6 +71,8 @@ export async function copyReferences(
   { shard }: ShardFacts,
   primary: MemberFacts,
   measured: Measured,
+  /** This shard was never measured before: what the home shard has is asked of it, its last measure may be minutes old. */
+  first: boolean,
   context: ReconcileContext,
 ): Promise<Measured> {
   if (shard.spec.ordinal === 0 || measured.referenceVersion === undefined) return measured;
@@ -82,7 +84,9 @@ export async function copyReferences(
   const homePrimary = home && reachablePrimary(home.members);
   if (!home || !homePrimary) return measured;
   const newest = deps.memory.measured(home.shard).referenceVersion;
-  if (newest === undefined || BigInt(newest) <= BigInt(measured.referenceVersion)) return measured;
+  if (newest === undefined) return measured;
+  const asks = first && shard.spec.sharding.tables.some(({ reference }) => reference);
+  if (!asks && BigInt(newest) <= BigInt(measured.referenceVersion)) return measured;
 
   const { signal, log } = context;
   const own = await connection(deps, shard, primary, signal);

@@ -124,7 +124,8 @@ async function workWithDatabase(
       if (needs) {
         let measured = await tend(deps, facts, primary, needs, before, context);
         deps.memory.keep(shard, measured);
-        measured = await copyReferences(deps, facts, primary, measured, context);
+        const first = before.referenceVersion === undefined;
+        measured = await copyReferences(deps, facts, primary, measured, first, context);
         deps.memory.keep(shard, measured);
         scheduleStatistics(deps, facts, needs.statistics ? deps.statisticsMs : SOON_MS);
       }
