@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { createPortForwardDial } from '#kernel/port-forward.ts';
 import { ClusterRoles, Deployments, Leases, Pods, Roles } from '#kernel/resources.ts';
 import { fleet, single } from './support/fleet.ts';
-import { useNamespace } from './support/lifecycle.ts';
+import { useNamespace } from './support/use-namespace.ts';
 import { eventually } from './support/wait.ts';
 
 const space = useNamespace('operator');

@@ -9,7 +9,7 @@ import { type RunResult, tryRun } from '#hack/run.ts';
 import { ensureTool } from '#hack/tools.ts';
 import type { Location } from '#sharding/router.ts';
 import { fleet, single, usual, usualSchema } from './support/fleet.ts';
-import { useNamespace } from './support/lifecycle.ts';
+import { useNamespace } from './support/use-namespace.ts';
 
 const space = useNamespace('plugin');
 const golden = join(repoDir, 'sharding/testdata');

@@ -15,9 +15,9 @@ import {
   StatefulSets,
 } from '#kernel/resources.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
-import { useNamespace } from './support/lifecycle.ts';
 import { ShardClusters, Shards } from './support/resources.ts';
 import { applicationSql, type Login, startClientPod, superuserSql } from './support/sql.ts';
+import { useNamespace } from './support/use-namespace.ts';
 import { eventually } from './support/wait.ts';
 
 const space = useNamespace('provision');

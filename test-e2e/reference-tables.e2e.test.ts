@@ -4,9 +4,9 @@ import type { Client } from '#client/index.ts';
 import { connectClient } from './support/client.ts';
 import { hasCondition } from './support/conditions.ts';
 import { fleet, single, usual, usualSchema } from './support/fleet.ts';
-import { useNamespace } from './support/lifecycle.ts';
 import { ShardClusters } from './support/resources.ts';
 import { superuserSql } from './support/sql.ts';
+import { useNamespace } from './support/use-namespace.ts';
 import { eventually } from './support/wait.ts';
 
 const space = useNamespace('reference');

@@ -4,8 +4,8 @@ import { apiVersion } from '#crds/api/names.ts';
 import { StatefulSets } from '#kernel/resources.ts';
 import { conditionOf, hasCondition } from './support/conditions.ts';
 import { type FleetOptions, fleet, single } from './support/fleet.ts';
-import { useNamespace } from './support/lifecycle.ts';
 import { BackupPolicies, ShardClusters, ShardMigrations } from './support/resources.ts';
+import { useNamespace } from './support/use-namespace.ts';
 
 const space = useNamespace('refused');
 

@@ -2,9 +2,9 @@
 import { beforeAll, expect, it } from 'vitest';
 import { hasCondition } from './support/conditions.ts';
 import { fleet, schema, single } from './support/fleet.ts';
-import { useNamespace } from './support/lifecycle.ts';
 import { ShardClusters } from './support/resources.ts';
 import { superuserSql } from './support/sql.ts';
+import { useNamespace } from './support/use-namespace.ts';
 
 const space = useNamespace('schema');
 

@@ -14,8 +14,8 @@ import {
   StatefulSets,
 } from '#kernel/resources.ts';
 import { fleet, single } from '#test-e2e/support/fleet.ts';
-import { useNamespace } from '#test-e2e/support/lifecycle.ts';
 import { ShardClusters, Shards } from '#test-e2e/support/resources.ts';
+import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 
 const space = useNamespace('drift');
 

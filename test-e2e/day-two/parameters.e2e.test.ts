@@ -3,9 +3,9 @@ import { beforeAll, expect, it } from 'vitest';
 import { Pods } from '#kernel/resources.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
-import { useNamespace } from '#test-e2e/support/lifecycle.ts';
 import { ShardClusters } from '#test-e2e/support/resources.ts';
 import { superuserSql } from '#test-e2e/support/sql.ts';
+import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 import { eventually } from '#test-e2e/support/wait.ts';
 
 const space = useNamespace('params');

@@ -4,8 +4,8 @@ import { connectClient } from '#test-e2e/support/client.ts';
 import { pauseApiServer } from '#test-e2e/support/faults.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
-import { useNamespace } from '#test-e2e/support/lifecycle.ts';
 import { ShardClusters } from '#test-e2e/support/resources.ts';
+import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 
 const space = useNamespace('apiserver');
 const stoppedMs = 60_000;

@@ -10,8 +10,9 @@ import { ensureTool } from '#hack/tools.ts';
 import { ClusterRoles, CustomResourceDefinitions, Deployments, Pods } from '#kernel/resources.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
-import { bindingFor, useNamespace } from '#test-e2e/support/lifecycle.ts';
+import { bindingFor } from '#test-e2e/support/lifecycle.ts';
 import { superuserSql } from '#test-e2e/support/sql.ts';
+import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 
 const space = useNamespace('chart');
 const chart = join(repoDir, 'charts/shardwright');

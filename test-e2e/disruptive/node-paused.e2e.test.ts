@@ -4,8 +4,8 @@ import { Pods } from '#kernel/resources.ts';
 import { pauseNode } from '#test-e2e/support/faults.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
-import { useNamespace } from '#test-e2e/support/lifecycle.ts';
 import { superuserSql } from '#test-e2e/support/sql.ts';
+import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 import { eventually } from '#test-e2e/support/wait.ts';
 
 const space = useNamespace('node');

@@ -4,9 +4,9 @@ import { Deployments, Leases, Pods } from '#kernel/resources.ts';
 import { connectClient } from '#test-e2e/support/client.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
-import { useNamespace } from '#test-e2e/support/lifecycle.ts';
 import { Shards } from '#test-e2e/support/resources.ts';
 import { superuserSql } from '#test-e2e/support/sql.ts';
+import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 import { eventually } from '#test-e2e/support/wait.ts';
 
 const space = useNamespace('operator-killed');

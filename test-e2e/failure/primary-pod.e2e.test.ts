@@ -3,7 +3,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { forceDeletePod, killFirstProcess } from '#test-e2e/support/faults.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
-import { useNamespace } from '#test-e2e/support/lifecycle.ts';
+import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 import { eventually } from '#test-e2e/support/wait.ts';
 
 const space = useNamespace('failure');

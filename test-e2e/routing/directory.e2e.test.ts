@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Client } from '#client/index.ts';
 import { connectClient } from '#test-e2e/support/client.ts';
 import { fleet, schema, single } from '#test-e2e/support/fleet.ts';
-import { useNamespace } from '#test-e2e/support/lifecycle.ts';
+import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 import { holdersOf } from './keys.ts';
 
 const space = useNamespace('directory');

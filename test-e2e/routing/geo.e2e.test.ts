@@ -5,7 +5,7 @@ import { Nodes, Pods } from '#kernel/resources.ts';
 import { slotOf } from '#sharding/slot.ts';
 import { connectClient } from '#test-e2e/support/client.ts';
 import { fleet, schema, single } from '#test-e2e/support/fleet.ts';
-import { useNamespace } from '#test-e2e/support/lifecycle.ts';
+import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 import { holdersOf, slotsByDatabase } from './keys.ts';
 
 const space = useNamespace('geo');

@@ -4,7 +4,7 @@ import type { Client } from '#client/index.ts';
 import { slotOf } from '#sharding/slot.ts';
 import { connectClient } from '#test-e2e/support/client.ts';
 import { fleet, single, usual, usualSchema } from '#test-e2e/support/fleet.ts';
-import { useNamespace } from '#test-e2e/support/lifecycle.ts';
+import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 import { holdersOf, slotsByDatabase } from './keys.ts';
 
 const space = useNamespace('hash');

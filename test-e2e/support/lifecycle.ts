@@ -3,7 +3,6 @@
  * it are deleted first, as a person would, and nothing of them may be left.
  */
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll } from 'vitest';
 import type { RoleBinding } from '#kernel/resources.ts';
 import { Namespaces, PersistentVolumeClaims } from '#kernel/resources.ts';
 import { fieldManager, type Installation, installation, type TestCluster, testCluster } from './cluster.ts';
@@ -11,24 +10,10 @@ import { onlyLeft } from './leaks.ts';
 import { TestNamespace } from './namespace.ts';
 import { ShardClusters } from './resources.ts';
 
-/** To be called at the top of a test file. The namespace exists while its tests run. */
-export function useNamespace(purpose: string): { readonly current: TestNamespace } {
-  let namespace: TestNamespace | undefined;
-  beforeAll(async () => {
-    namespace = await createNamespace(purpose);
-  });
-  afterAll(async () => {
-    if (namespace) await clearNamespace(namespace);
-  });
-  return {
-    get current() {
-      if (!namespace) throw new Error('the namespace exists only while tests run');
-      return namespace;
-    },
-  };
-}
-
-export async function createNamespace(purpose: string): Promise<TestNamespace> {
+export async function createNamespace(
+  purpose: string,
+  options: { readonly podSecurity?: 'restricted' | 'privileged' } = {},
+): Promise<TestNamespace> {
   const cluster = await testCluster();
   const operator = await installation();
   const name = `e2e-${purpose}-${randomBytes(3).toString('hex')}`;
@@ -36,7 +21,10 @@ export async function createNamespace(purpose: string): Promise<TestNamespace> {
     {
       apiVersion: 'v1',
       kind: 'Namespace',
-      metadata: { name, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
+      metadata: {
+        name,
+        labels: { 'pod-security.kubernetes.io/enforce': options.podSecurity ?? 'restricted' },
+      },
     },
     { fieldManager },
   );
