@@ -83,6 +83,7 @@ DECLARE
   rows jsonb := coalesce(change -> 'upsert', change -> 'delete');
   keys text[];
   given text[];
+  settable text[];
   result jsonb;
 BEGIN
   IF NOT EXISTS (SELECT FROM shardwright.reference_table r WHERE r.name = full_name) THEN
@@ -121,13 +122,17 @@ BEGIN
       USING rows;
     RETURN change;
   END IF;
+  -- An identity that is always generated can be inserted, not updated.
+  SELECT array_agg(attname::text) INTO settable FROM pg_attribute
+    WHERE attrelid = target AND attname = ANY (given) AND attidentity <> 'a' AND NOT attisdropped;
   EXECUTE format(
       'WITH written AS (INSERT INTO %1$s AS t (%2$s) OVERRIDING SYSTEM VALUE '
-      'SELECT %2$s FROM jsonb_populate_recordset(NULL::%1$s, $1) ON CONFLICT (%3$s) DO UPDATE SET %4$s RETURNING t.*) '
+      'SELECT %2$s FROM jsonb_populate_recordset(NULL::%1$s, $1) ON CONFLICT (%3$s) DO %4$s RETURNING t.*) '
       'SELECT jsonb_agg(to_jsonb(written) - $2) FROM written', target,
       (SELECT string_agg(quote_ident(c), ', ') FROM unnest(given) AS c),
       (SELECT string_agg(quote_ident(c), ', ') FROM unnest(keys) AS c),
-      (SELECT string_agg(format('%1$I = excluded.%1$I', c), ', ') FROM unnest(given) AS c))
+      coalesce((SELECT 'UPDATE SET ' || string_agg(format('%1$I = excluded.%1$I', c), ', ') FROM unnest(settable) AS c),
+        'NOTHING'))
     INTO result
     -- Generated columns cannot be given again; they follow from the others.
     USING rows, (SELECT coalesce(array_agg(attname::text), '{}') FROM pg_attribute

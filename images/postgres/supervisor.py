@@ -51,6 +51,7 @@ class Supervisor:
         self._stop_seconds = stop_seconds
         self._last_signal = last_signal
         self._stop_at = None
+        self._again_at = None
 
     def run(self):
         read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -71,6 +72,11 @@ class Supervisor:
                 log('mounted files changed, reloading')
                 self._on_change()
                 child.send_signal(signal.SIGHUP)
+                # Patroni overlooks a new certificate when its settings have changed as well.
+                self._again_at = time.monotonic() + 10.0
+            if self._again_at is not None and time.monotonic() > self._again_at:
+                child.send_signal(signal.SIGHUP)
+                self._again_at = None
             if self._stop_at is not None and time.monotonic() > self._stop_at:
                 child.send_signal(self._last_signal)
                 self._stop_at = None
