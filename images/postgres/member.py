@@ -15,6 +15,7 @@ PASSWORDS = '/etc/shardwright/passwords'
 SOCKETS = '/run/postgresql'
 VOLUME = '/var/lib/postgresql'
 PATRONI = '/tmp/patroni'
+PASSFILE = '/tmp/pgpass'
 
 
 def read_password(name):
@@ -72,6 +73,9 @@ class Database:
     def files_changed(self):
         write_patroni_settings()
         self._passwords_due = 0.0
+        # Patroni writes the password for streaming anew when this file is not the one it left there.
+        if os.path.exists(PASSFILE):
+            os.utime(PASSFILE)
 
     def tick(self):
         self._watch_postmaster()
