@@ -22,7 +22,7 @@ import { ownerOrdinals } from './owners.ts';
 import type { KeyRange, Partition, SlotRange } from './partition.ts';
 
 export function withShardState(map: ShardMap, name: string, state: ShardState): ShardMap {
-  return patchShards(map, [require(map, name).ordinal], shard => ({ ...shard, state }));
+  return patchShards(map, [shardNamed(map, name).ordinal], shard => ({ ...shard, state }));
 }
 
 /** New shards own nothing until a migration gives them something. */
@@ -38,7 +38,7 @@ export function addShards(map: ShardMap, added: readonly NewShard[]): ShardMap {
 
 /** Only a shard that owns nothing, for writers and readers, can leave. */
 export function removeShard(map: ShardMap, name: string): ShardMap {
-  const { ordinal } = require(map, name);
+  const { ordinal } = shardNamed(map, name);
   if (ownerOrdinals(map, 'write').has(ordinal) || ownerOrdinals(map, 'read').has(ordinal)) {
     throw new InvalidChangeError(`${name} still owns keys`, 'Move or merge them to another shard first.');
   }
@@ -51,7 +51,7 @@ export function withTables(map: ShardMap, tables: readonly MapTable[]): ShardMap
 
 /** Makes every client of the shard fetch the map anew, without moving anything. */
 export function bumpGeneration(map: ShardMap, name: string, side: Side): ShardMap {
-  return patchShards(map, [require(map, name).ordinal], shard => raise(shard, side));
+  return patchShards(map, [shardNamed(map, name).ordinal], shard => raise(shard, side));
 }
 
 /** Range maps: gives a key a range of its own to start, with the owners it has. Moving needs ranges that end where it ends. */
@@ -82,8 +82,8 @@ export interface Move {
  * entirely: a plan made for an older map then fails instead of taking keys from somebody else.
  */
 export function movePartition(map: ShardMap, { partition, from, to, side }: Move): ShardMap {
-  const source = require(map, from);
-  const target = require(map, to);
+  const source = shardNamed(map, from);
+  const target = shardNamed(map, to);
   if (source === target) throw new InvalidChangeError(`${from} cannot move to itself`, 'Name two shards.');
   const ownership = moved(map, partition, source, target, side);
   return { ...patchShards(map, [source.ordinal, target.ordinal], shard => raise(shard, side)), ownership };
@@ -214,7 +214,7 @@ function notOwned(shard: MapShard, what: string): InvalidChangeError {
   return new InvalidChangeError(`${shard.name} does not own ${what}`, 'Read the map again and plan anew.');
 }
 
-function require(map: ShardMap, name: string): MapShard {
+function shardNamed(map: ShardMap, name: string): MapShard {
   const shard = shardByName(map, name);
   if (shard === undefined)
     throw new InvalidChangeError(`the map has no shard ${name}`, 'Name a shard of the map.');
