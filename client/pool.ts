@@ -5,11 +5,20 @@
 
 import { NotSentError } from './classify.ts';
 import type { Clock } from './clock.ts';
-import type { Connection } from './connection.ts';
 import type { Deadline } from './deadline.ts';
 
-export interface PoolOptions {
-  readonly open: () => Promise<Connection>;
+/** What a pool needs of a session. */
+export interface Poolable {
+  readonly closed: boolean;
+  /** Outside any transaction, and alive. */
+  readonly reusable: boolean;
+  idleSinceMs: number;
+  onClosed: () => void;
+  close(): void;
+}
+
+export interface PoolOptions<T extends Poolable> {
+  readonly open: () => Promise<T>;
   readonly max: number;
   readonly idleMs: number;
   /** For closing idle sessions; must not keep the process alive. */
@@ -17,26 +26,26 @@ export interface PoolOptions {
   readonly onChange?: () => void;
 }
 
-interface Waiter {
-  readonly give: (connection: Connection) => void;
+interface Waiter<T> {
+  readonly give: (connection: T) => void;
   readonly fail: (error: unknown) => void;
 }
 
 /** The pool was replaced by one of a newer generation while the caller waited; nothing was sent. */
 export class PoolDrainedError extends NotSentError {}
 
-export class Pool {
-  readonly #options: PoolOptions;
+export class Pool<T extends Poolable> {
+  readonly #options: PoolOptions<T>;
   /** The one used last is at the end and used next, so that the others can grow old. */
-  readonly #idle: Connection[] = [];
-  readonly #open = new Set<Connection>();
-  readonly #waiters: Waiter[] = [];
+  readonly #idle: T[] = [];
+  readonly #open = new Set<T>();
+  readonly #waiters: Waiter<T>[] = [];
   readonly #emptied: (() => void)[] = [];
   #opening = 0;
   #drained = false;
   #sweep: Disposable | undefined;
 
-  constructor(options: PoolOptions) {
+  constructor(options: PoolOptions<T>) {
     this.#options = options;
   }
 
@@ -45,12 +54,12 @@ export class Pool {
   }
 
   /** An idle session, if there is one. */
-  take(): Connection | undefined {
+  take(): T | undefined {
     return this.#drained ? undefined : this.#idle.pop();
   }
 
   /** A session: an idle one, a new one, or the next that comes back. Rejects as opening does, or with the deadline's reason. */
-  acquire(deadline: Deadline): Promise<Connection> {
+  acquire(deadline: Deadline): Promise<T> {
     if (this.#drained) return Promise.reject(new PoolDrainedError('the pool is drained'));
     const idle = this.take();
     if (idle !== undefined) return Promise.resolve(idle);
@@ -60,7 +69,7 @@ export class Pool {
         if (at >= 0) this.#waiters.splice(at, 1);
         reject(deadline.reason(new NotSentError('no session became free')));
       });
-      const waiter: Waiter = {
+      const waiter: Waiter<T> = {
         give: connection => {
           stop();
           resolve(connection);
@@ -76,7 +85,7 @@ export class Pool {
   }
 
   /** Every session taken must come back, whole or not. */
-  release(connection: Connection): void {
+  release(connection: T): void {
     if (!connection.reusable || this.#drained) {
       connection.close();
       return;
@@ -131,7 +140,7 @@ export class Pool {
     }
   }
 
-  #forget(connection: Connection): void {
+  #forget(connection: T): void {
     if (!this.#open.delete(connection)) return;
     const at = this.#idle.indexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);

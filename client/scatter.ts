@@ -13,7 +13,7 @@ import { toResult } from './result.ts';
 import type { Target } from './shard-pools.ts';
 
 export interface ScatterContext extends RepeatContext {
-  readonly executor: Executor;
+  readonly executor: Pick<Executor, 'run'>;
   /** The shards to ask by the map of this moment, by ordinal. Throws for one in maintenance. */
   readonly targets: (side: 'write' | 'read', attempt: number) => readonly Target[];
 }

@@ -43,7 +43,7 @@ export interface ShardPoolsOptions {
 
 interface Slot {
   readonly generation: number;
-  readonly pool: Pool;
+  readonly pool: Pool<Connection>;
 }
 
 const referenceLogin = 'app_ref';
@@ -57,7 +57,7 @@ export class ShardPools {
     fallback: new Map(),
     reference: new Map(),
   };
-  readonly #draining = new Set<Pool>();
+  readonly #draining = new Set<Pool<Connection>>();
   #namespace = '';
 
   constructor(options: ShardPoolsOptions) {
@@ -65,7 +65,7 @@ export class ShardPools {
   }
 
   /** The pool for a target, made when first asked for. One of an older generation is replaced, never the other way round. */
-  get(target: Target): Pool {
+  get(target: Target): Pool<Connection> {
     const slots = this.#pools[target.access];
     const slot = slots.get(target.shard);
     if (slot !== undefined && slot.generation >= target.generation) return slot.pool;
@@ -102,16 +102,16 @@ export class ShardPools {
     timer[Symbol.dispose]();
   }
 
-  #retire(pool: Pool): void {
+  #retire(pool: Pool<Connection>): void {
     this.#draining.add(pool);
     void pool.drain().then(() => this.#draining.delete(pool));
   }
 
-  #create(target: Target): Pool {
+  #create(target: Target): Pool<Connection> {
     const { max, idleMs, hooks, backgroundClock } = this.#options;
     const login = loginOf(target);
     const { onPool } = hooks;
-    const pool: Pool = new Pool({
+    const pool: Pool<Connection> = new Pool({
       open: () => this.#open(target, login),
       max,
       idleMs,

@@ -1,0 +1,43 @@
+import { DatabaseError } from 'pg';
+import { describe, expect, it } from 'vitest';
+import { classify } from './classify.ts';
+
+function refused(code: string, message = 'refused', severity = 'ERROR'): DatabaseError {
+  const error = new DatabaseError(message, message.length, 'error');
+  error.code = code;
+  error.severity = severity;
+  return error;
+}
+
+describe('classify', () => {
+  it.each([
+    ['a revoked generation', refused('42501'), 'stale'],
+    ['a login that is gone', refused('28P01', 'no such user', 'FATAL'), 'password'],
+    ['a demoted primary', refused('25006'), 'away'],
+    ['a deadlock', refused('40P01'), 'conflict'],
+    ['an error of the statement', refused('23505'), 'final'],
+    ['a session ended by an administrator', refused('57P01', 'terminating', 'FATAL'), 'broken'],
+    ['any other end of the session', refused('XX000', 'panic', 'FATAL'), 'broken'],
+    ['a pooler that lost its server', refused('08P01', 'server conn crashed?', 'FATAL'), 'broken'],
+    ['a pooler that found no server', refused('08P01', 'query_wait_timeout', 'FATAL'), 'away'],
+    [
+      'a pooler whose server refuses',
+      refused('08P01', 'server login has been failing, try again later (server_login_retry)', 'FATAL'),
+      'away',
+    ],
+    ['a lost connection', new Error('Connection terminated unexpectedly'), 'broken'],
+  ])('judges %s while a statement ran', (_name, error, verdict) => {
+    expect(classify(error, true)).toBe(verdict);
+  });
+
+  it.each([
+    ['a server that starts', refused('57P03', 'starting up', 'FATAL'), 'away'],
+    ['a server that stops', refused('57P01', 'terminating', 'FATAL'), 'away'],
+    ['a full server', refused('53300', 'too many', 'FATAL'), 'away'],
+    ['no right to connect', refused('42501', 'permission denied for database', 'FATAL'), 'password'],
+    ['a pooler that lost its server', refused('08P01', 'server conn crashed?', 'FATAL'), 'away'],
+    ['a lost connection', new Error('ECONNRESET'), 'away'],
+  ])('judges %s before anything was sent', (_name, error, verdict) => {
+    expect(classify(error, false)).toBe(verdict);
+  });
+});
