@@ -82,13 +82,13 @@ describe('a fleet', () => {
     const uid = (await fleet.client.get(Services, at('fleet-0'))).metadata.uid;
     await fleet.client.delete(Services, at('fleet-0'));
     await fleet.client.patch(StatefulSets, at('fleet-1'), { type: 'merge', body: { spec: { replicas: 0 } } });
-    await eventually(async () => {
-      const service = await orUndefined(fleet.client.get(Services, at('fleet-0')));
-      const set = await fleet.client.get(StatefulSets, at('fleet-1'));
-      return service !== undefined && service.metadata.uid !== uid && set.spec?.replicas === 2
-        ? true
-        : undefined;
+    const service = await eventually(() => orUndefined(fleet.client.get(Services, at('fleet-0'))));
+    expect(service.metadata.uid).not.toBe(uid);
+    const set = await eventually(async () => {
+      const live = await fleet.client.get(StatefulSets, at('fleet-1'));
+      return live.spec?.replicas === 0 ? undefined : live;
     });
+    expect(set.spec?.replicas).toBe(2);
   });
 
   test('a deleted Shard is made again as it was', async () => {
@@ -297,13 +297,13 @@ describe('day two', () => {
     await eventually(async () =>
       (await shard('fleet-0')).status?.primary === 'fleet-0-2' ? true : undefined,
     );
-    await fleet.apply({ shards: 1, members: 1 });
+    await fleet.apply({ shards: 1, members: 2 });
     await eventually(async () => {
       const names = (await pods()).map(pod => pod.metadata.name);
-      return names.length === 1 && names[0] === 'fleet-0-0' ? true : undefined;
+      return names.length === 2 && !names.includes('fleet-0-2') ? true : undefined;
     });
     await fleet.until('Ready', isReady);
-    expect((await shard('fleet-0')).status?.primary).toBe('fleet-0-0');
+    expect((await shard('fleet-0')).status?.primary).toMatch(/^fleet-0-[01]$/);
   });
 
   test('volumes grow where the class allows it, around running pods', async () => {
@@ -335,10 +335,13 @@ describe('day two', () => {
     fleet.start();
     await fleet.until('Ready', isReady);
     await fleet.apply({ shards: 1, storage: { size: '2Gi', storageClassName: 'fixed' } });
-    await eventually(async () => {
-      const stalled = findCondition(await shard('fleet-0'), 'Stalled');
-      return stalled?.status === 'True' && stalled.reason === 'VolumesCannotGrow' ? true : undefined;
+    const stalled = await eventually(async () => {
+      const found = findCondition(await shard('fleet-0'), 'Stalled');
+      return found?.status === 'True' ? found : undefined;
     });
+    expect(stalled.reason).toBe('VolumesCannotGrow');
+    const set = await fleet.client.get(StatefulSets, at('fleet-0'));
+    expect(set.spec?.volumeClaimTemplates?.[0]?.spec?.resources?.requests?.['storage']).toBe('1Gi');
   });
 
   test('reference tables reach a shard that comes later', async () => {
@@ -359,7 +362,8 @@ describe('day two', () => {
     await eventually(() =>
       fleet.databases.of(fleet.namespace, 'fleet-2').broadcasts.length === 250 ? true : undefined,
     );
-    await fleet.until('everywhere', cluster => cluster.status?.referenceVersion === '250');
+    const cluster = await fleet.until('everywhere', each => each.status?.referenceVersion === '250');
+    expect(conditionStatus(cluster, 'ReferencesCurrent')).toBe('True');
   });
 });
 

@@ -68,12 +68,19 @@ export async function ensureSecrets(
     },
     deps.randomBytes,
   );
-  // The operator's own first: a rotation begins with the annotation in the application's Secret, and is begun anew if not.
-  if (plan.internal) await write(deps, cluster, internalName, plan.internal, {}, internalSecret, context);
-  if (plan.app) {
-    const { fields, annotations: marks } = plan.app;
-    await write(deps, cluster, clusterChildren.appSecret(name), fields, marks, appSecret, context);
-  }
+  const writes = [
+    async () => {
+      if (plan.internal) await write(deps, cluster, internalName, plan.internal, {}, internalSecret, context);
+    },
+    async () => {
+      if (!plan.app) return;
+      const { fields, annotations: marks } = plan.app;
+      await write(deps, cluster, clusterChildren.appSecret(name), fields, marks, appSecret, context);
+    },
+  ];
+  // Verifiers follow the passwords that they are for. A rotation begins the other way round: it is only under way once the
+  // application's Secret says so, and is begun anew if not.
+  for (const step of appSecret ? writes : writes.toReversed()) await step();
   return { version: plan.version, rotating: plan.rotating, againMs: plan.againMs, missing: [] };
 }
 

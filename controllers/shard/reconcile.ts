@@ -130,7 +130,7 @@ async function workWithDatabase(
         scheduleStatistics(deps, facts, needs.statistics ? deps.statisticsMs : SOON_MS);
       }
     }
-    rolling ??= (await renewMembers(deps, facts, context)) ?? settling(deps, facts, objects);
+    rolling = (await renewMembers(deps, facts, context)) ?? rolling ?? settling(deps, facts, objects);
   } catch (error) {
     if (!(error instanceof EngineError) && !(error instanceof CredentialsMissingError)) throw error;
     context.log.warn({ err: error }, 'trying again after the database refused a session');

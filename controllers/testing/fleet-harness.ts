@@ -4,6 +4,7 @@
  */
 
 import { ownResources, ShardClusters, Shards } from '#controllers/caches.ts';
+import { isMapPage, readMap } from '#controllers/shard-cluster/map-config-maps.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { parseShardCluster } from '#crds/api/shard-cluster.ts';
 import { postgresql } from '#engines/postgresql/engine.ts';
@@ -178,30 +179,32 @@ async function snapshot(client: KubeClient, namespace: string): Promise<Readonly
       return items.filter(item => item.metadata.labels?.['shardwright.io/cluster'] !== undefined);
     }),
   );
-  return Object.fromEntries(
-    lists
-      .flat()
-      .map(object => [`${object.kind}/${object.metadata.name}`, stable(object)])
-      .toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
-  );
+  const objects = lists.flat();
+  const facts = readMap(objects.filter(isMapPage));
+  const entries = objects
+    .map((object): [string, unknown] => [`${object.kind}/${object.metadata.name}`, stable(object)])
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const text = JSON.stringify(Object.fromEntries(entries)).replaceAll(namespace, '(namespace)');
+  return {
+    ...fields(JSON.parse(text)),
+    map: facts.kind === 'Present' ? { ...facts.stored.map, namespace: '(namespace)' } : facts.kind,
+  };
 }
 
 /** Names and shapes stay; what is random, counted or timed goes. */
 function stable(object: KubeObject): unknown {
   const { metadata, status: _status, spec, data, ...rest } = object;
-  const {
-    clusterIP: _ip,
-    clusterIPs: _ips,
-    ...steady
-  } = { ...(spec as Record<string, unknown> | undefined) };
-  const secrets = { ...(steady['secrets'] as Record<string, unknown> | undefined) };
-  if ('version' in secrets) steady['secrets'] = { ...secrets, version: '(random)' };
-  const isSecret = object.kind === Secrets.kind;
+  const { clusterIP: _ip, clusterIPs: _ips, secrets, ...steady } = fields(spec);
   return {
     ...rest,
     labels: metadata.labels,
     owners: metadata.ownerReferences?.map(({ kind, name }) => `${kind}/${name}`),
     spec: steady,
-    data: isSecret ? Object.keys({ ...(data as Record<string, unknown>) }).toSorted() : data,
+    secrets: { ...fields(secrets), version: '(random)' },
+    data: object.kind === Secrets.kind || isMapPage(object) ? Object.keys(fields(data)).toSorted() : data,
   };
+}
+
+function fields(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
 }

@@ -13,6 +13,7 @@ import { silentLog } from '#kernel/log.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { Reflector } from '#kernel/reflector.ts';
 import {
+  type Endpoints,
   EndpointsObjects,
   type PersistentVolumeClaim,
   type Pod,
@@ -33,6 +34,7 @@ export class World {
   readonly #namespace: string;
   readonly #statefulSets: Reflector<StatefulSet>;
   readonly #pods: Reflector<Pod>;
+  readonly #endpoints: Reflector<Endpoints>;
   readonly #controller: Controller;
   /** Pods that are kept from becoming ready. */
   readonly broken = new Set<string>();
@@ -49,6 +51,7 @@ export class World {
       resource: Pods,
       indexes: { shard: pod => [pod.metadata.labels?.[labels.shard] ?? ''] },
     });
+    this.#endpoints = new Reflector({ ...shared, resource: EndpointsObjects });
     this.#controller = new Controller({
       name: 'world',
       log: silentLog,
@@ -56,13 +59,18 @@ export class World {
       sources: [
         watching({ reflector: this.#statefulSets, map: toLabel(labels.shard) }),
         watching({ reflector: this.#pods, map: toLabel(labels.shard) }),
+        watching({ reflector: this.#endpoints, map: toLabel(labels.shard) }),
       ],
       reconcile: ({ name }) => this.#turn(name),
     });
   }
 
   async run(stop: AbortSignal): Promise<void> {
-    const caches = Promise.all([this.#statefulSets.run(stop), this.#pods.run(stop)]);
+    const caches = Promise.all([
+      this.#statefulSets.run(stop),
+      this.#pods.run(stop),
+      this.#endpoints.run(stop),
+    ]);
     await this.#controller.run({ stop, graceMs: 1000 });
     await caches;
   }
@@ -106,6 +114,11 @@ export class World {
       };
       await this.#createIfMissing(claim);
     }
+    const spec = set.spec?.template.spec;
+    const claimed = (set.spec?.volumeClaimTemplates ?? []).map(({ metadata }) => {
+      const volume = metadata?.name ?? 'data';
+      return { name: volume, persistentVolumeClaim: { claimName: `${volume}-${name}` } };
+    });
     const pod: Pod = {
       apiVersion: 'v1',
       kind: 'Pod',
@@ -113,7 +126,7 @@ export class World {
         ...this.#key(name),
         labels: { ...set.spec?.template.metadata?.labels, 'controller-revision-hash': revision },
       },
-      ...(set.spec?.template.spec ? { spec: set.spec.template.spec } : {}),
+      ...(spec ? { spec: { ...spec, volumes: [...(spec.volumes ?? []), ...claimed] } } : {}),
     };
     await this.#createIfMissing(pod);
     const live = await orUndefined(this.#client.get(Pods, pod.metadata));
