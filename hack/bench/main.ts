@@ -5,6 +5,7 @@
 import type { Bench } from './bench.ts';
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  reconcile: () => import('./reconcile.ts'),
   routing: () => import('./routing.ts'),
 };
 
