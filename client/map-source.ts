@@ -43,7 +43,7 @@ export class HttpMapSource implements MapSource {
     this.#url = new URL(options.url);
     const agentOptions = { keepAlive: true, maxFreeSockets: 1, timeout: silenceMs };
     const agent = this.#url.protocol === 'http:' ? new HttpAgent(agentOptions) : new HttpsAgent(agentOptions);
-    this.#agent = options.dial === undefined ? agent : dialing(agent, this.#url, options.dial, options.ca);
+    this.#agent = options.dial === undefined ? agent : dialing(agent, this.#url, options.dial, options);
   }
 
   async fetch(since: number, digest: string | undefined, signal: AbortSignal): Promise<MapDelta | undefined> {
@@ -111,11 +111,20 @@ export class HttpMapSource implements MapSource {
 }
 
 /** Makes an agent open its connections through a dial, with TLS inside as the URL asks. */
-function dialing(agent: HttpAgent, url: URL, dial: Dial, ca: () => Promise<string | undefined>): HttpAgent {
+function dialing(agent: HttpAgent, url: URL, dial: Dial, options: HttpMapSourceOptions): HttpAgent {
   const endpoint = { host: url.hostname, port: Number(url.port || defaultPorts[url.protocol]) };
   async function open(): Promise<Duplex> {
-    const stream = await dial(endpoint, AbortSignal.timeout(answerTimeoutMs));
-    return url.protocol === 'http:' ? stream : secure(stream, endpoint.host, await ca());
+    // Not AbortSignal.timeout: that would fire later, too, and a dial may tie its stream to the signal.
+    const giveUp = new AbortController();
+    const timer = options.clock.after(answerTimeoutMs, () =>
+      giveUp.abort(new Error('the dial took too long')),
+    );
+    try {
+      const stream = await dial(endpoint, giveUp.signal);
+      return url.protocol === 'http:' ? stream : await secure(stream, endpoint.host, await options.ca());
+    } finally {
+      timer[Symbol.dispose]();
+    }
   }
   return Object.assign(agent, {
     createConnection(_options: unknown, created: (error: unknown, stream?: Duplex) => void): undefined {
