@@ -121,7 +121,7 @@ function different(message: string, cause?: unknown): SetupError {
   return new SetupError(
     'AnswersDiffer',
     message,
-    'This is a bug: please report it with what kubectl shardwright status prints. To start afresh: make clean demo',
+    'If rows were changed since they were loaded: kubectl delete shardcluster social, then make demo. Else it is a bug.',
     { cause },
   );
 }
