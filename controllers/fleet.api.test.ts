@@ -9,6 +9,8 @@ import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
 import {
   ConfigMaps,
+  EndpointsObjects,
+  Nodes,
   PersistentVolumeClaims,
   Pods,
   Secrets,
@@ -364,6 +366,55 @@ describe('day two', () => {
     );
     const cluster = await fleet.until('everywhere', each => each.status?.referenceVersion === '250');
     expect(conditionStatus(cluster, 'ReferencesCurrent')).toBe('True');
+  });
+});
+
+describe('fail-over', () => {
+  test('the lock of a leader whose process has ended is freed, of one that lives it is not', async () => {
+    await fleet.apply({ shards: 1 });
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    fleet.world.frozen.add('fleet-0');
+    const lock = async () =>
+      (await fleet.client.get(EndpointsObjects, at('fleet-0'))).metadata.annotations?.['leader'];
+    const patch = (body: object) =>
+      fleet.client.patch(EndpointsObjects, at('fleet-0'), { type: 'merge', body });
+    const tell = (state: object) =>
+      fleet.client.patch(
+        Pods,
+        at('fleet-0-0'),
+        { type: 'merge', body: { status: { containerStatuses: [{ ...container, state }] } } },
+        { subresource: 'status' },
+      );
+    const container = { name: 'database', image: 'x', imageID: '', ready: false, restartCount: 0 };
+    await fleet.client.create(
+      {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: at('fleet-0-0'),
+        target: { apiVersion: 'v1', kind: 'Node', name: 'node-eu-west' },
+      },
+      { subresource: 'binding' },
+    );
+    const status = { conditions: [{ type: 'Ready', status: 'True' }] };
+    await fleet.client.patch(
+      Nodes,
+      { name: 'node-eu-west' },
+      { type: 'merge', body: { status } },
+      { subresource: 'status' },
+    );
+    await patch({
+      metadata: { annotations: { renewTime: '2026-01-01T00:00:10Z' } },
+      subsets: [{ addresses: [{ ip: '10.0.0.1' }], ports: [{ port: 5432 }] }],
+    });
+    await tell({ running: { startedAt: '2026-01-01T00:00:00Z' } });
+    expect(await lock()).toBe('fleet-0-0');
+    await tell({
+      terminated: { exitCode: 137, startedAt: '2026-01-01T00:00:00Z', finishedAt: '2026-01-01T00:00:11Z' },
+    });
+    await eventually(async () => ((await lock()) === undefined ? true : undefined));
+    const { subsets } = await fleet.client.get(EndpointsObjects, at('fleet-0'));
+    expect(subsets).toBeUndefined();
   });
 });
 

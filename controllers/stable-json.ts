@@ -15,5 +15,5 @@ export function hashOf(value: unknown): string {
 }
 
 export function sameJson(left: unknown, right: unknown): boolean {
-  return stableJson(left) === stableJson(right);
+  return left === right || stableJson(left) === stableJson(right);
 }

@@ -8,6 +8,7 @@ import { backupPolicyReconciler } from '#controllers/backup-policy/controller.ts
 import { type Caches, createCaches, ownResources } from '#controllers/caches.ts';
 import { SecretReader } from '#controllers/secrets/secret-reader.ts';
 import { Certificates } from '#controllers/shard/certificate.ts';
+import { failoverReconciler, failoverSources } from '#controllers/shard/failover.ts';
 import { Memory } from '#controllers/shard/memory.ts';
 import { shardReconciler } from '#controllers/shard/reconcile.ts';
 import { Sessions } from '#controllers/shard/sessions.ts';
@@ -173,6 +174,16 @@ export function createOperator(options: OperatorOptions): Operator {
           statisticsMs: config.statisticsMs,
           sessionMs: 60_000,
         }),
+      ),
+    }),
+    new Controller({
+      ...shared,
+      name: 'failover',
+      workers: 16,
+      backoff: { baseMs: 50, maxMs: 1000 },
+      sources: failoverSources(caches, engines),
+      reconcile: terminalWhenInvalid(
+        failoverReconciler({ client, caches, engine: engineOf, events: recorder('failover-controller') }),
       ),
     }),
     new Controller({

@@ -22,6 +22,9 @@ export type ClusterAction =
   | { readonly kind: 'ReplacePage'; readonly object: ConfigMap }
   | { readonly kind: 'ApplyShard'; readonly object: Shard };
 
+/** Shards that were found to be as ordered: in a large fleet comparing all of them on every pass is most of the work. */
+const agreed = new WeakMap<Shard, string>();
+
 export interface ClusterPlan {
   readonly actions: readonly ClusterAction[];
   /** The map once the actions are done; undefined while there is none. */
@@ -71,10 +74,23 @@ function shardActions(
   const { cluster, schema } = facts;
   const schemaHash = schema.kind === 'Present' ? schema.hash : undefined;
   const existing = new Map(facts.shards.map(shard => [shard.metadata.name, shard]));
-  const wanted = map.shards.map(entry => ({
-    existing: existing.get(entry.name),
-    spec: projectShard({ cluster, map, schemaHash, ...settings }, entry),
-  }));
+  const { uid, generation } = cluster.metadata;
+  const orders = [
+    uid,
+    generation,
+    map.epoch,
+    schemaHash,
+    settings.defaultImage,
+    settings.secretsVersion,
+  ].join();
+  const wanted = map.shards.map(entry => {
+    const old = existing.get(entry.name);
+    const known = old !== undefined && agreed.get(old) === orders;
+    return {
+      existing: old,
+      spec: known ? old.spec : projectShard({ cluster, map, schemaHash, ...settings }, entry),
+    };
+  });
   const { specs, waiting } = limitRollout(wanted, rolloutBudget(map.shards.length));
   const actions = map.shards.flatMap((entry, i): readonly ClusterAction[] => {
     const spec = specs[i];
@@ -82,8 +98,12 @@ function shardActions(
     const old = existing.get(entry.name);
     // One that is being deleted keeps its name until it is gone; its going wakes this controller up again.
     if (old?.metadata.deletionTimestamp !== undefined) return [];
+    if (old?.spec === spec) return [];
     const object = shardObject(cluster, entry, spec);
-    return old && agrees(old, object, spec) ? [] : [{ kind: 'ApplyShard', object }];
+    if (!old || !agrees(old, object, spec)) return [{ kind: 'ApplyShard', object }];
+    // One whose turn has not come agrees with less than the orders.
+    if (waiting === 0) agreed.set(old, orders);
+    return [];
   });
   return { actions, waiting };
 }

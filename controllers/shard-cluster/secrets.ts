@@ -41,8 +41,7 @@ export async function ensureSecrets(
   const { name } = cluster.metadata;
   const caName = clusterChildren.authoritySecret(name);
   const internalName = clusterChildren.internalSecret(name);
-  const read = (secret: string) =>
-    deps.secrets.read({ namespace: cluster.metadata.namespace ?? '', name: secret }, context.signal);
+  const read = (secret: string) => readOwn(deps, cluster, secret, context);
 
   const authoritySecret = await read(caName);
   const internalSecret = await read(internalName);
@@ -82,6 +81,30 @@ export async function ensureSecrets(
   // application's Secret says so, and is begun anew if not.
   for (const step of appSecret ? writes : writes.toReversed()) await step();
   return { version: plan.version, rotating: plan.rotating, againMs: plan.againMs, missing: [] };
+}
+
+/**
+ * Leaves out what a deleted fleet of the same name has left: it may be remembered only, or still be there and on its way out.
+ * Writing over it makes it this fleet's own, and garbage collection then lets it be.
+ */
+async function readOwn(
+  deps: ClusterDeps,
+  cluster: ShardCluster,
+  name: string,
+  { signal }: ReconcileContext,
+): Promise<Secret | undefined> {
+  const key = { namespace: cluster.metadata.namespace ?? '', name };
+  const known = await deps.secrets.read(key, signal);
+  if (!known || !isOfAnother(known, cluster)) return known;
+  deps.secrets.forget(key);
+  const live = await deps.secrets.read(key, signal);
+  return live && !isOfAnother(live, cluster) ? live : undefined;
+}
+
+function isOfAnother(secret: Secret, { kind, metadata }: ShardCluster): boolean {
+  return (
+    secret.metadata.ownerReferences?.some(owner => owner.kind === kind && owner.uid !== metadata.uid) ?? false
+  );
 }
 
 /** The bundle to trust; empty while cert-manager has not issued yet; undefined when it is damaged. */

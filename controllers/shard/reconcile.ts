@@ -1,13 +1,11 @@
 /**
- * One pass over one shard: help a fail-over first, then make the objects so, then the database, then renew members by one
- * step. Each pass starts from what is there now; every write may be the last one before the operator is killed.
+ * One pass over one shard: make the objects so, then the database, then renew members by one step. Each pass starts from what is there now; every write may be the last one before the operator is killed.
  */
 import { isPaused } from '#crds/api/names.ts';
 import { EngineError } from '#engines/errors.ts';
 import { jitter } from '#kernel/clock.ts';
 import { setConditions } from '#kernel/conditions.ts';
 import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/controller.ts';
-import { ConflictError } from '#kernel/errors.ts';
 import type { Request } from '#kernel/source.ts';
 import { accessHash } from './access.ts';
 import { CredentialsMissingError, copyReferences, reachablePrimary, tend } from './database.ts';
@@ -60,7 +58,6 @@ async function reconcile(
     await writeStatus(deps, facts, request, idle(shard.status?.certificateExpiry), true, context);
     return {};
   }
-  await helpFailover(deps, facts, context);
   const names = deps.engine(shard).serverNames(shard);
   const certificate = await deps.certificates.ensure(shard, names, context);
   const objects = await ensureObjects(deps, facts, context);
@@ -68,41 +65,6 @@ async function reconcile(
   const pass = await workWithDatabase(deps, facts, objects, certificate.expiry, context);
   await writeStatus(deps, facts, request, pass, false, context);
   return pass.requeueAfterMs === undefined ? {} : { requeueAfterMs: pass.requeueAfterMs };
-}
-
-/** The one write that cannot wait: a replica may take over once the dead leader's lock is free. */
-async function helpFailover(
-  deps: ShardDeps,
-  facts: ShardFacts,
-  { signal, log }: ReconcileContext,
-): Promise<void> {
-  const { shard, objects } = facts;
-  const nodes = objects.pods.flatMap(pod => {
-    const name = nodeNameOf(pod);
-    const node = name === undefined ? undefined : deps.caches.nodes.get({ name });
-    return node ? [node] : [];
-  });
-  const patch = deps.engine(shard).releaseDeadLeader(shard, objects, nodes);
-  if (!patch) return;
-  log.info({ object: patch.name }, 'freeing the lock of a leader whose process has ended');
-  const resource = deps.client.catalog.of({
-    apiVersion: patch.apiVersion,
-    kind: patch.kind,
-    metadata: { name: patch.name },
-  });
-  try {
-    await deps.client.patch(resource, patch, { type: 'merge', body: patch.body }, { signal });
-    deps.events.emit({
-      regarding: facts.raw,
-      type: 'Warning',
-      reason: 'LeaderEnded',
-      action: 'ReleaseLock',
-      note: `the process of the primary has ended: its lock is free for a replica`,
-    });
-  } catch (error) {
-    // Somebody was faster; what they wrote wakes this controller.
-    if (!(error instanceof ConflictError)) throw error;
-  }
 }
 
 async function workWithDatabase(
@@ -237,11 +199,4 @@ function clusterPaused(deps: ShardDeps, { shard }: ShardFacts): boolean {
     name: shard.spec.cluster.name,
   });
   return cluster !== undefined && isPaused(cluster);
-}
-
-function nodeNameOf(pod: { readonly [field: string]: unknown }): string | undefined {
-  const { spec } = pod;
-  return typeof spec === 'object' && spec !== null && 'nodeName' in spec && typeof spec.nodeName === 'string'
-    ? spec.nodeName
-    : undefined;
 }

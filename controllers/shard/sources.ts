@@ -1,13 +1,13 @@
 /** What wakes the Shard controller. Heartbeats of the engine do not; the end of a member's process does, before all else. */
 
-import { byCluster, byNode, type Caches, indexKey } from '#controllers/caches.ts';
+import { byCluster, type Caches, indexKey } from '#controllers/caches.ts';
 import { annotations, labels } from '#crds/api/names.ts';
 import type { Engine } from '#engines/engine.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { priorities } from '#kernel/queue.ts';
 import type { Reflector, StoreEvent } from '#kernel/reflector.ts';
-import type { Node, Pod } from '#kernel/resources.ts';
-import { type Request, type Source, specChanged, toLabel, toSelf, watching } from '#kernel/source.ts';
+import type { Pod } from '#kernel/resources.ts';
+import { type Source, specChanged, toLabel, toSelf, watching } from '#kernel/source.ts';
 
 export function shardSources(caches: Caches, engines: readonly Engine[]): readonly Source[] {
   const map = toLabel(labels.shard);
@@ -32,12 +32,6 @@ export function shardSources(caches: Caches, engines: readonly Engine[]): readon
     child(caches.disruptionBudgets),
     child(caches.networkPolicies),
     watching({
-      reflector: caches.nodes,
-      predicate: readinessChanged,
-      priority: () => priorities.high,
-      map: event => caches.pods.byIndex(byNode, event.object.metadata.name).flatMap(pod => toLabelOf(pod)),
-    }),
-    watching({
       reflector: caches.shardClusters,
       predicate: ({ object, old }) =>
         old !== undefined &&
@@ -60,17 +54,4 @@ function podPriority({ type, object }: StoreEvent<Pod>): number {
   return type === 'deleted' || object.metadata.deletionTimestamp !== undefined || ended === true
     ? priorities.high
     : priorities.normal;
-}
-
-function readinessChanged({ type, object, old }: StoreEvent<Node>): boolean {
-  return type === 'modified' && readiness(object) !== readiness(old);
-}
-
-function readiness(node: Node | undefined): string | undefined {
-  return node?.status?.conditions?.find(condition => condition.type === 'Ready')?.status;
-}
-
-function toLabelOf(pod: Pod): readonly Request[] {
-  const name = pod.metadata.labels?.[labels.shard];
-  return name === undefined ? [] : [{ namespace: pod.metadata.namespace ?? '', name }];
 }

@@ -13,7 +13,7 @@ import { accessAuth } from '#hack/local-apiserver.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import { type Log, silentLog } from '#kernel/log.ts';
 import type { KubeObject } from '#kernel/object.ts';
-import type { Resource } from '#kernel/resource.ts';
+import { defineResource, type Resource } from '#kernel/resource.ts';
 import {
   ConfigMaps,
   EndpointsObjects,
@@ -83,9 +83,12 @@ const MADE_KINDS: readonly Resource[] = [
   EndpointsObjects,
 ];
 
+/** What a scheduler posts to a pod. */
+const Bindings = defineResource({ apiVersion: 'v1', kind: 'Binding', plural: 'pods', namespaced: true });
+
 /** Disposes of itself when the stack does. */
 export async function fleetHarness(cleanup: AsyncDisposableStack): Promise<Harness> {
-  const api = await apiTest({ resources: ownResources });
+  const api = await apiTest({ resources: [...ownResources, Bindings] });
   await prepareServer(api);
   const { client, namespace } = api;
   const databases = new FakeDatabases();

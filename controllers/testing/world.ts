@@ -38,6 +38,8 @@ export class World {
   readonly #controller: Controller;
   /** Pods that are kept from becoming ready. */
   readonly broken = new Set<string>();
+  /** Shards whose members hold no election for now. */
+  readonly frozen = new Set<string>();
   /** Leaders that were chosen by a switchover. */
   readonly #chosen = new Map<string, string>();
 
@@ -142,6 +144,7 @@ export class World {
   }
 
   async #elect(shard: string): Promise<void> {
+    if (this.frozen.has(shard)) return;
     const { items } = await this.#client.list(Pods, {
       namespace: this.#namespace,
       labelSelector: `${labels.shard}=${shard}`,
