@@ -6,6 +6,7 @@
 import type { Key } from '#sharding/key.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import type { Merge } from './merge.ts';
+import type { Result, Row } from './result.ts';
 
 /** In a geo-sharded fleet a key means something within its region only. */
 export interface GeoKey {
@@ -14,16 +15,6 @@ export interface GeoKey {
 }
 
 export type RoutingKey = Key | GeoKey;
-
-export type Row = Record<string, unknown>;
-
-export interface Result<R extends object = Row> {
-  readonly rows: R[];
-  /** Rows returned or changed. */
-  readonly rowCount: number;
-  /** `SELECT`, `INSERT`, ... as the server reports it. */
-  readonly command: string;
-}
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
@@ -66,10 +57,6 @@ export interface ShardScope {
    * when the shard refused it in a way that left nothing behind, so it must keep its effects inside the transaction.
    */
   transaction<T>(work: (transaction: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T>;
-}
-
-export interface ShardResult<R extends object = Row> extends Result<R> {
-  readonly shard: string;
 }
 
 export interface ScatterOptions extends CallOptions {

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ShardResult } from './client.ts';
 import { addDecimals, compareDecimals, divideDecimals } from './decimal.ts';
 import { aggregate, byShard, concat, ordered } from './merge.ts';
+import type { ShardResult } from './result.ts';
 
 function part(shard: string, rows: Record<string, unknown>[]): ShardResult {
   return { shard, rows, rowCount: rows.length, command: 'SELECT' };

@@ -3,9 +3,9 @@
  * driver gives as text (bigint, numeric) are added and compared exactly, and come out as text again.
  */
 import { assertNever } from '#sharding/assert-never.ts';
-import type { Result, Row, ShardResult } from './client.ts';
 import { addDecimals, compareDecimals, divideDecimals, isDecimal } from './decimal.ts';
 import { ConfigurationError } from './errors.ts';
+import type { Result, Row, ShardResult } from './result.ts';
 
 /** `parts` are ordered by the shards' ordinals. */
 export type Merge<R extends object, T> = (parts: readonly ShardResult<R>[]) => T;

@@ -5,10 +5,11 @@
  */
 import { DatabaseError } from 'pg';
 import { type RepeatContext, repeat } from './attempt.ts';
-import type { BroadcastOptions, BroadcastResult, CallOptions, ReferenceTable, Row } from './client.ts';
+import type { BroadcastOptions, BroadcastResult, CallOptions, ReferenceTable } from './client.ts';
 import type { Deadline } from './deadline.ts';
 import { BroadcastLagError } from './errors.ts';
 import type { Executor } from './executor.ts';
+import type { Row } from './result.ts';
 import type { Target } from './shard-pools.ts';
 
 export interface ReferenceContext extends RepeatContext {

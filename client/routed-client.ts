@@ -9,9 +9,7 @@ import type {
   MergeOptions,
   QueryOptions,
   ReferenceTable,
-  Result,
   RoutingKey,
-  Row,
   ScatterOptions,
   ShardScope,
   Transaction,
@@ -26,6 +24,7 @@ import type { MapWatcher } from './map-watcher.ts';
 import { concat } from './merge.ts';
 import { isPlainRead } from './plain-read.ts';
 import { referenceTable } from './reference.ts';
+import type { Result, Row } from './result.ts';
 import { toResult } from './result.ts';
 import { gather } from './scatter.ts';
 import type { ShardPools, Target } from './shard-pools.ts';

@@ -4,11 +4,12 @@
  */
 import type { QueryConfig } from 'pg';
 import { AttemptError, publicError, type RepeatContext, repeat } from './attempt.ts';
-import type { ScatterOptions, ShardResult } from './client.ts';
+import type { ScatterOptions } from './client.ts';
 import type { Deadline } from './deadline.ts';
 import { ClientError, messageOf, ShardError } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { isPlainRead } from './plain-read.ts';
+import type { ShardResult } from './result.ts';
 import { toResult } from './result.ts';
 import type { Target } from './shard-pools.ts';
 

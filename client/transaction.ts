@@ -4,11 +4,12 @@
  */
 import type { QueryResult } from 'pg';
 import { AttemptError } from './attempt.ts';
-import type { Result, Row, Transaction, TransactionOptions } from './client.ts';
+import type { Transaction, TransactionOptions } from './client.ts';
 import type { Connection } from './connection.ts';
 import type { Deadline } from './deadline.ts';
 import { ClosedError } from './errors.ts';
 import type { Executor } from './executor.ts';
+import type { Result, Row } from './result.ts';
 import { toResult } from './result.ts';
 import type { Target } from './shard-pools.ts';
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Client, MergeOptions, Result, Row, ShardResult } from '#client/client.ts';
+import type { Client, MergeOptions } from '#client/client.ts';
+import type { Result, Row, ShardResult } from '#client/result.ts';
 import type { Io } from '../io.ts';
 import { type QueryOptions, query } from './query.ts';
 

@@ -1,6 +1,6 @@
 /** `query`: one statement on every shard that owns something, merged to one answer. */
 
-import type { Client, Result, Row, ScatterOptions } from '#client/client.ts';
+import type { Client, ScatterOptions } from '#client/client.ts';
 import {
   type Aggregate,
   aggregate,
@@ -10,6 +10,7 @@ import {
   type OrderBy,
   ordered,
 } from '#client/merge.ts';
+import type { Result, Row } from '#client/result.ts';
 import { CliError } from '../errors.ts';
 import { type Io, type OutputFormat, printJson } from '../io.ts';
 import { table } from '../table.ts';
