@@ -36,6 +36,21 @@ it('Retain keeps the volumes, and a fleet of that name finds its data on them ag
   expect(await superuserSql(ns, 'kept-0-0', 'SELECT name FROM users')).toEqual(['Ada']);
 });
 
+it('a fleet that is deleted and applied again at once is a new fleet, and gets ready', async () => {
+  const ns = space.current;
+  const again = fleet({ ...usual, ...single, name: 'again', deletionPolicy: 'Delete' });
+  await ns.apply(again);
+  await ns.current('again');
+  const before = await ns.secret('again-app');
+  await superuserSql(ns, 'again-0-0', "INSERT INTO users VALUES (1, 'Ada')");
+  await ns.delete(ShardClusters, 'again');
+  await ns.gone(ShardClusters, 'again');
+  await ns.apply(again);
+  await ns.current('again', { deadlineMs: 300_000 });
+  expect((await ns.secret('again-app'))['password']).not.toBe(before['password']);
+  expect(await superuserSql(ns, 'again-0-0', 'SELECT count(*) FROM users')).toEqual(['0']);
+});
+
 it('Forbid waits, working on, until the policy is changed', async () => {
   const ns = space.current;
   await ns.apply(fleet({ ...usual, ...single, name: 'held', deletionPolicy: 'Forbid' }));

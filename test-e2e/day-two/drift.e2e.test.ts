@@ -88,6 +88,7 @@ it('keeps its hands off while the fleet is paused, and works on afterwards', asy
   expect((await ns.shards()).length).toBe(1);
   expect(await ns.list(PodDisruptionBudgets)).toEqual([]);
   await pause(null);
+  await ns.until(Shards, 'fleet-1', shard => (shard ? undefined : 'it is not there'));
   await ns.current();
   expect((await ns.shards()).length).toBe(2);
   expect((await ns.list(PodDisruptionBudgets)).length).toBe(2);
