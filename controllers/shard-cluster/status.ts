@@ -230,10 +230,9 @@ function phaseOf(input: ClusterStatusInput, allReady: boolean, unsettled: number
   if (input.cluster.metadata.deletionTimestamp) return 'Deleting';
   if (input.paused) return 'Paused';
   if (input.problem) return 'Stalled';
-  if (!allReady)
-    return input.cluster.status?.phase === 'Ready' || input.cluster.status?.phase === 'Degraded'
-      ? 'Degraded'
-      : 'Creating';
+  const before = input.cluster.status?.phase;
+  // Before it was ever Ready nothing is degraded yet; a fleet that waited for a person may go on being created.
+  if (!allReady) return before === undefined || before === 'Creating' ? 'Creating' : 'Degraded';
   return unsettled > 0 || input.rotating ? 'Updating' : 'Ready';
 }
 
