@@ -6,3 +6,4 @@ export { createClientFromDirectory, type DirectoryOptions } from './from-directo
 export type * from './hooks.ts';
 export { type Aggregate, aggregate, byShard, concat, type Merge, type OrderBy, ordered } from './merge.ts';
 export type * from './options.ts';
+export type { Result, Row, ShardResult } from './result.ts';

@@ -1,6 +1,7 @@
 /** The files of spec.schema: read from their ConfigMaps by name, in the order to apply them, with a hash of it all. */
-import { hashOf } from '#controllers/stable-json.ts';
+
 import type { SchemaFile } from '#engines/engine.ts';
+import { digest } from '#kernel/canonical.ts';
 import { orUndefined } from '#kernel/errors.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import { ConfigMaps } from '#kernel/resources.ts';
@@ -43,5 +44,5 @@ export async function readSchema(
       files.push({ name: `${source.name}/${key}`, sql });
     }
   }
-  return { kind: 'Files', files, hash: hashOf(files) };
+  return { kind: 'Files', files, hash: digest(files) };
 }

@@ -21,3 +21,8 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
 export function digest(value: unknown): string {
   return createHash('sha256').update(canonicalJson(value)).digest('hex').slice(0, 24);
 }
+
+/** Whether two values are the same JSON, whatever the order of their keys. */
+export function sameJson(left: unknown, right: unknown): boolean {
+  return left === right || canonicalJson(left) === canonicalJson(right);
+}

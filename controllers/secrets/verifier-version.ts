@@ -1,6 +1,6 @@
 /** Names the verifiers of the application's logins, so that a Shard can be told which ones it is to have. */
-import { hashOf } from '#controllers/stable-json.ts';
+import { digest } from '#kernel/canonical.ts';
 
 export function verifierVersion(internal: Readonly<Record<string, string>>): string {
-  return hashOf([internal['app-verifier'] ?? '', internal['reference-verifier'] ?? '']);
+  return digest([internal['app-verifier'] ?? '', internal['reference-verifier'] ?? '']);
 }

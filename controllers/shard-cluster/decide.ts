@@ -3,8 +3,8 @@
  * shard exists, and a shard's spec follows the map. Pure.
  */
 
-import { sameJson } from '#controllers/stable-json.ts';
 import { type Shard, type ShardSpec } from '#crds/api/shard.ts';
+import { sameJson } from '#kernel/canonical.ts';
 import type { ConfigMap } from '#kernel/resources.ts';
 import { ShardingError } from '#sharding/errors.ts';
 import type { ShardMap } from '#sharding/map.ts';

@@ -12,7 +12,7 @@
  */
 import { scramVerifier, verifies } from '#controllers/secrets/scram.ts';
 import { verifierVersion } from '#controllers/secrets/verifier-version.ts';
-import { hashOf } from '#controllers/stable-json.ts';
+import { digest } from '#kernel/canonical.ts';
 
 /** Kubelets renew mounted Secrets within their sync period (1 minute) and their cache's age (1 minute). */
 export const DISTRIBUTION_MS = 150_000;
@@ -164,5 +164,5 @@ function password(random: RandomBytes): string {
 }
 
 function same(left: Fields | undefined, right: Fields): boolean {
-  return left !== undefined && hashOf(left) === hashOf(right);
+  return left !== undefined && digest(left) === digest(right);
 }

@@ -5,8 +5,8 @@
  */
 
 import { conditionStatus } from '#controllers/conditions.ts';
-import { sameJson } from '#controllers/stable-json.ts';
 import type { Shard, ShardSpec } from '#crds/api/shard.ts';
+import { sameJson } from '#kernel/canonical.ts';
 
 const DISRUPTIVE = [
   'members',

@@ -4,8 +4,8 @@
  */
 
 import { readSchema } from '#controllers/schema-files.ts';
-import { stableJson } from '#controllers/stable-json.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
+import { canonicalJson } from '#kernel/canonical.ts';
 import type { Clock } from '#kernel/clock.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import type { SchemaFacts } from './facts.ts';
@@ -31,7 +31,7 @@ export class SchemaWatch {
     if (!spec.schema || spec.schema.configMaps.length === 0) return { kind: 'None' };
     const namespace = metadata.namespace ?? '';
     const key = `${namespace}/${metadata.name}`;
-    const of = stableJson([metadata.uid, spec.schema]);
+    const of = canonicalJson([metadata.uid, spec.schema]);
     const now = this.#clock.monotonicMs();
     const known = this.#known.get(key);
     // A bit less than the interval, so that the look that the last one asked for is not answered from memory.

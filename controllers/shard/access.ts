@@ -1,8 +1,8 @@
 /** The logins and rights that a Shard asks for, as the engine takes them, and a hash that changes when they do. Pure. */
 
-import { hashOf } from '#controllers/stable-json.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { AccessInput } from '#engines/engine.ts';
+import { digest } from '#kernel/canonical.ts';
 
 export interface Verifiers {
   readonly app: string;
@@ -15,7 +15,7 @@ export function accessInput(shard: Shard, verifiers: Verifiers): AccessInput {
 
 /** Verifiers are stood in for by the version that the ShardCluster controller gave them. */
 export function accessHash(shard: Shard): string {
-  return hashOf([withoutVerifiers(shard), shard.spec.secrets.version ?? '']);
+  return digest([withoutVerifiers(shard), shard.spec.secrets.version ?? '']);
 }
 
 function withoutVerifiers({ spec }: Shard): Omit<AccessInput, 'verifier' | 'referenceVerifier'> {
