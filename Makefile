@@ -34,7 +34,7 @@ api: $(INSTALLED) ## Tests against one real kube-apiserver
 
 .PHONY: e2e
 e2e: $(INSTALLED) ## Tests on the cluster, which is made if need be
-	@vitest run --project e2e
+	@vitest run --project e2e --project e2e-disruptive
 
 .PHONY: lint
 lint: $(INSTALLED) ## Types, lint rules, formatting, directions of imports

@@ -37,7 +37,7 @@ await main(async () => {
     );
     // Without a cluster none of the end-to-end tests can pass: they count as one that failed, not as skipped.
     const endToEnd = (await deployed)
-      ? await vitest('end-to-end tests', ['e2e'], join(scratch, 'second.json'), 'live')
+      ? await vitest('end-to-end tests', ['e2e', 'e2e-disruptive'], join(scratch, 'second.json'), 'live')
       : oneFailure;
     results = addResults(results, endToEnd);
   } catch (error) {
