@@ -11,8 +11,9 @@ import { parseShardCluster, type ShardCluster } from '#crds/api/shard-cluster.ts
 import { assertNever } from '#kernel/assert-never.ts';
 import { setConditions } from '#kernel/conditions.ts';
 import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/controller.ts';
-import { ForbiddenError } from '#kernel/errors.ts';
+import { ForbiddenError, orUndefined } from '#kernel/errors.ts';
 import type { KubeObject } from '#kernel/object.ts';
+import { PersistentVolumeClaims } from '#kernel/resources.ts';
 import type { Request } from '#kernel/source.ts';
 import { type ClusterAction, type ClusterPlan, decideCluster } from './decide.ts';
 import type { ClusterDeps } from './deps.ts';
@@ -45,6 +46,7 @@ export function clusterReconciler(deps: ClusterDeps): Reconcile {
     switch (finalizer.kind) {
       case 'Add':
       case 'Remove':
+        if (cluster.metadata.deletionTimestamp !== undefined) await deleteVolumes(deps, cluster, context);
         await writeFinalizer(deps.client, cluster, finalizer.kind === 'Add', signal);
         break;
       case 'Refuse':
@@ -58,6 +60,28 @@ export function clusterReconciler(deps: ClusterDeps): Reconcile {
     if (cluster.metadata.deletionTimestamp !== undefined && !refused) return {};
     return reconcile(deps, { raw, cluster, request, refused }, context);
   };
+}
+
+/**
+ * Who says Delete while deletion waits gets it: the StatefulSets still say Retain, and go before they could be told. A claim
+ * in use stays until its pod is gone.
+ */
+async function deleteVolumes(
+  { client, caches }: ClusterDeps,
+  { metadata, spec }: ShardCluster,
+  { signal, log }: ReconcileContext,
+): Promise<void> {
+  if (spec.deletionPolicy !== 'Delete') return;
+  const claims = caches.claims.byIndex(byCluster, indexKey(metadata.namespace, metadata.name));
+  log.info({ claims: claims.length }, 'deleting the volumes of a fleet that is let go');
+  for (const claim of claims) {
+    try {
+      await orUndefined(client.delete(PersistentVolumeClaims, claim.metadata, { signal }));
+    } catch (error) {
+      // Where the operator may not work any more, deletion must end all the same.
+      if (!(error instanceof ForbiddenError)) throw error;
+    }
+  }
 }
 
 interface Subject {
