@@ -5,6 +5,8 @@
 import type { Bench } from './bench.ts';
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  failover: () => import('./failover.ts'),
+  provision: () => import('./provision.ts'),
   reconcile: () => import('./reconcile.ts'),
   routing: () => import('./routing.ts'),
 };
