@@ -2,11 +2,11 @@
  * The project's images, tagged by a hash of all that goes into them: an image that exists is never built again, and a
  * Deployment changes exactly when its image does.
  */
-import { copyFile, cp, link, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, cp, link, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import { imageExists } from '#hack/cluster/debian.ts';
 import { type Cluster, ensureBaseImage } from '#hack/cluster/ensure.ts';
+import { bundleProgram } from '#hack/images/bundle.ts';
 import { imageRegistry, loadImage } from '#hack/images/load.ts';
 import { ensureNodeRuntime } from '#hack/images/node-runtime.ts';
 import { withLock } from '#hack/lock.ts';
@@ -32,7 +32,7 @@ export async function ensureImages(cluster?: Cluster): Promise<Images> {
 
 async function ensureOperatorImage(): Promise<string> {
   const context = join(repoDir, 'dist/operator');
-  await bundleOperator(context);
+  await bundleProgram(join(repoDir, 'operator/main.ts'), join(context, 'operator.mjs'));
   const runtime = await ensureNodeRuntime();
   const dockerfile = join(repoDir, 'images/operator/Dockerfile');
   const bundle = await readFile(join(context, 'operator.mjs'));
@@ -42,28 +42,6 @@ async function ensureOperatorImage(): Promise<string> {
     const node = join(context, 'node');
     await rm(node, { force: true });
     await link(runtime.path, node).catch(() => copyFile(runtime.path, node));
-  });
-}
-
-/** One file with everything in it; what a stack trace says of it, its source map puts right. */
-async function bundleOperator(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await build({
-    entryPoints: [join(repoDir, 'operator/main.ts')],
-    outfile: join(folder, 'operator.mjs'),
-    bundle: true,
-    platform: 'node',
-    target: 'node24',
-    format: 'esm',
-    sourcemap: true,
-    sourcesContent: false,
-    // pg tries its native binding, which is never there.
-    external: ['pg-native'],
-    // Bundled CommonJS packages still call require for Node's own modules.
-    banner: {
-      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-    },
-    logLevel: 'error',
   });
 }
 

@@ -1,0 +1,26 @@
+/** How a program of the operator becomes one file: the image's, and those that measurements run in its stead. */
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { build } from 'esbuild';
+
+/** One file with everything in it; what a stack trace says of it, its source map puts right. */
+export async function bundleProgram(entryPoint: string, outfile: string): Promise<void> {
+  await mkdir(dirname(outfile), { recursive: true });
+  await build({
+    entryPoints: [entryPoint],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    sourcemap: true,
+    sourcesContent: false,
+    // pg tries its native binding, which is never there.
+    external: ['pg-native'],
+    // Bundled CommonJS packages still call require for Node's own modules.
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+    },
+    logLevel: 'error',
+  });
+}
