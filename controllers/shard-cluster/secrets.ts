@@ -16,6 +16,8 @@ import { ownerOf } from './project.ts';
 /** On the authority's Secret: the request for a rotation that was last taken up. */
 const AUTHORITY_ROTATED = 'shardwright.io/rotated-ca';
 
+const ISSUER_RETRY_MS = 3000;
+
 export interface SecretsResult {
   /** Goes into every Shard's spec. */
   readonly version: string;
@@ -80,7 +82,9 @@ export async function ensureSecrets(
   // Verifiers follow the passwords that they are for. A rotation begins the other way round: it is only under way once the
   // application's Secret says so, and is begun anew if not.
   for (const step of appSecret ? writes : writes.toReversed()) await step();
-  return { version: plan.version, rotating: plan.rotating, againMs: plan.againMs, missing: [] };
+  // Secrets are not watched: what cert-manager will write has to be looked for.
+  const againMs = bundle === '' ? ISSUER_RETRY_MS : plan.againMs;
+  return { version: plan.version, rotating: plan.rotating, againMs, missing: [] };
 }
 
 /**
