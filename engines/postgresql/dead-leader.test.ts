@@ -46,7 +46,7 @@ test('frees the lock of a leader whose process has ended, by compare-and-swap', 
     kind: 'Endpoints',
     namespace: 'fleet',
     name: 'social-0',
-    body: { metadata: { resourceVersion: '77', annotations: { leader: null } }, subsets: null },
+    body: { metadata: { resourceVersion: '77', annotations: { leader: null } } },
   });
 });
 

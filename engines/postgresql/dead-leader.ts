@@ -39,8 +39,9 @@ export function releaseDeadLeader(
     kind: 'Endpoints',
     namespace,
     name: store.leader(name),
-    // Without addresses clients are refused at once instead of being sent to the dead.
-    body: { metadata: { resourceVersion, annotations: { leader: null } }, subsets: null },
+    // The address stays until the next leader puts its own: clients are refused there at once, and the proxies, which take
+    // in changes once a second, have one to take in instead of two.
+    body: { metadata: { resourceVersion, annotations: { leader: null } } },
   };
 }
 

@@ -5,9 +5,9 @@ import type { AccessInput, ShardSession } from '#engines/engine.ts';
 import { SchemaError } from '#engines/errors.ts';
 import { ensurePostgresImage } from '#hack/images/build.ts';
 import { postgresql } from './engine.ts';
+import { scramVerifier } from './scram.ts';
 import { type PostgresContainer, startPostgres } from './testing/container.ts';
 import { connectTo } from './testing/fixture.ts';
-import { scramVerifier } from './scram.ts';
 import { sampleShard } from './testing/shard.ts';
 
 const shard = sampleShard();
@@ -72,11 +72,15 @@ async function value(client: Client, sql: string, parameters: unknown[] = []): P
 }
 
 const write = (table: string, change: unknown) =>
-  value(reference, 'SELECT applied_change FROM shardwright.reference_write($1, $2)', [table, JSON.stringify(change)]);
+  value(reference, 'SELECT applied_change FROM shardwright.reference_write($1, $2)', [
+    table,
+    JSON.stringify(change),
+  ]);
 
 describe('PgBouncer', () => {
   test('is told the verifiers of applications, of nobody else', async () => {
-    const told = (login: string) => value(admin, 'SELECT verifier FROM shardwright.pooler_login($1)', [login]);
+    const told = (login: string) =>
+      value(admin, 'SELECT verifier FROM shardwright.pooler_login($1)', [login]);
     expect(await told('app_g1')).toBe(verifier);
     expect(await told('app_ref')).toBe(verifier);
     for (const login of ['postgres', 'standby', 'pooler', 'shardwright_schema', 'app_nobody'])
@@ -84,12 +88,17 @@ describe('PgBouncer', () => {
   });
 
   test('alone is told', async () => {
-    await expect(value(reference, `SELECT shardwright.pooler_login('app_g1')`)).rejects.toThrow(/permission denied/);
+    await expect(value(reference, `SELECT shardwright.pooler_login('app_g1')`)).rejects.toThrow(
+      /permission denied/,
+    );
   });
 });
 
 describe('a schema file', () => {
-  const apply = (sql: string) => session.applySchema([{ name: `${sql.length}-${Buffer.from(sql).toString('hex').slice(0, 60)}.sql`, sql }]);
+  const apply = (sql: string) =>
+    session.applySchema([
+      { name: `${sql.length}-${Buffer.from(sql).toString('hex').slice(0, 60)}.sql`, sql },
+    ]);
 
   test.each([
     ['become superuser', 'RESET ROLE; SET ROLE postgres;'],
@@ -102,7 +111,9 @@ describe('a schema file', () => {
   });
 
   test('cannot leave its transaction', async () => {
-    const failure = await apply('CREATE TABLE early (id int); COMMIT; CREATE TABLE late (id int);').catch((error: unknown) => error);
+    const failure = await apply('CREATE TABLE early (id int); COMMIT; CREATE TABLE late (id int);').catch(
+      (error: unknown) => error,
+    );
     expect(failure).toBeInstanceOf(SchemaError);
     expect(failure).toMatchObject({ remedy: expect.stringContaining('COMMIT') });
   });
@@ -110,11 +121,15 @@ describe('a schema file', () => {
   test('makes tables that belong to the owner, also after one that reset its role', async () => {
     await apply('RESET ROLE; CREATE TABLE mine (id int);').catch(() => undefined);
     await apply('CREATE TABLE ours (id int);');
-    expect(await value(admin, `SELECT tableowner FROM pg_tables WHERE tablename = 'ours'`)).toBe('shardwright_owner');
+    expect(await value(admin, `SELECT tableowner FROM pg_tables WHERE tablename = 'ours'`)).toBe(
+      'shardwright_owner',
+    );
   });
 
   test('leaves no login behind', async () => {
-    expect(await value(admin, `SELECT rolcanlogin FROM pg_roles WHERE rolname = 'shardwright_schema'`)).toBe(false);
+    expect(await value(admin, `SELECT rolcanlogin FROM pg_roles WHERE rolname = 'shardwright_schema'`)).toBe(
+      false,
+    );
   });
 });
 
@@ -124,13 +139,22 @@ describe('a change of a reference table', () => {
     expect(applied).toEqual({
       upsert: [{ code: 'de', since: '2026-01-01', rate: 19, noted: expect.any(String), id: 1 }],
     });
-    await expect(session.applyBroadcast({ version: 2n, table: 'rates', change: applied as never })).resolves.toBeUndefined();
+    await expect(
+      session.applyBroadcast({ version: 2n, table: 'rates', change: applied as never }),
+    ).resolves.toBeUndefined();
     expect(await value(admin, 'SELECT percent FROM rates')).toBe('19%');
   });
 
   test('overwrites by primary key and deletes by it', async () => {
-    await write('public.rates', { upsert: [{ since: '2026-01-01', code: 'de', rate: 16.5 }, { since: '2026-01-01', code: 'fr', rate: 20 }] });
-    expect(await value(admin, `SELECT string_agg(code || rate, ' ' ORDER BY code) FROM rates`)).toBe('de16.5 fr20');
+    await write('public.rates', {
+      upsert: [
+        { since: '2026-01-01', code: 'de', rate: 16.5 },
+        { since: '2026-01-01', code: 'fr', rate: 20 },
+      ],
+    });
+    expect(await value(admin, `SELECT string_agg(code || rate, ' ' ORDER BY code) FROM rates`)).toBe(
+      'de16.5 fr20',
+    );
     await write('rates', { delete: [{ code: 'de', since: '2026-01-01' }] });
     expect(await value(admin, 'SELECT count(*)::int FROM rates')).toBe(1);
   });
@@ -145,10 +169,20 @@ describe('a change of a reference table', () => {
     ['of a table that does not exist', 'missing', { upsert: [{ id: 1 }] }, '42P01'],
     ['of a table without a primary key', 'plain', { upsert: [{ code: 'x' }] }, 'SW005'],
     ['without its primary key', 'rates', { upsert: [{ code: 'de', rate: 1 }] }, 'SW005'],
-    ['with rows of different columns', 'rates', { delete: [{ code: 'a', since: '2026-01-01' }, { code: 'b' }] }, 'SW005'],
+    [
+      'with rows of different columns',
+      'rates',
+      { delete: [{ code: 'a', since: '2026-01-01' }, { code: 'b' }] },
+      'SW005',
+    ],
     ['of an unknown kind', 'rates', { truncate: true }, 'SW005'],
     ['that is none', 'rates', 7, 'SW005'],
-    ['with an unknown column', 'rates', { upsert: [{ code: 'a', since: '2026-01-01', rate: 1, 'x") --': 1 }] }, '42703'],
+    [
+      'with an unknown column',
+      'rates',
+      { upsert: [{ code: 'a', since: '2026-01-01', rate: 1, 'x") --': 1 }] },
+      '42703',
+    ],
   ])('is refused: %s', async (_, table, change, code) => {
     const before = await session.referenceVersion();
     await expect(write(table, change)).rejects.toMatchObject({ code });

@@ -148,8 +148,9 @@ def database():
     hold_volume()
     write_patroni_settings()
     watch = Database()
-    return Supervisor(['/usr/bin/patroni', PATRONI], MountedFolders(SETTINGS, CERTIFICATES, PASSWORDS),
-                      watch.files_changed, watch.tick).run()
+    patroni = [sys.executable, '-s', '/opt/member/quick_patroni.py', PATRONI]
+    folders = MountedFolders(SETTINGS, CERTIFICATES, PASSWORDS)
+    return Supervisor(patroni, folders, watch.files_changed, watch.tick).run()
 
 
 def pooler():
