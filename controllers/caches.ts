@@ -7,6 +7,7 @@ import type { KubeClient } from '#kernel/kube-client.ts';
 import type { Log } from '#kernel/log.ts';
 import type { Metrics } from '#kernel/metrics.ts';
 import type { KubeObject } from '#kernel/object.ts';
+import { pick } from '#kernel/pick.ts';
 import { Reflector, withoutManagedFields } from '#kernel/reflector.ts';
 import { defineResource, type Resource } from '#kernel/resource.ts';
 import {
@@ -72,10 +73,26 @@ export function createCaches(options: CachesOptions) {
     shards: new Reflector({ ...shared, resource: Shards, indexes }),
     shardMigrations: new Reflector({ ...shared, resource: ShardMigrations }),
     backupPolicies: new Reflector({ ...shared, resource: BackupPolicies }),
-    pods: new Reflector({ ...children, resource: Pods, indexes: { ...indexes, [byNode]: nodeOf } }),
+    pods: new Reflector({
+      ...children,
+      resource: Pods,
+      transform: pick(
+        'spec.nodeName',
+        'status.phase',
+        'status.podIP',
+        'status.conditions',
+        'status.containerStatuses',
+      ),
+      indexes: { ...indexes, [byNode]: nodeOf },
+    }),
     statefulSets: new Reflector({ ...children, resource: StatefulSets }),
     endpoints: new Reflector({ ...children, resource: EndpointsObjects, indexes }),
-    claims: new Reflector({ ...children, resource: PersistentVolumeClaims, indexes }),
+    claims: new Reflector({
+      ...children,
+      resource: PersistentVolumeClaims,
+      transform: pick('spec.resources', 'spec.storageClassName'),
+      indexes,
+    }),
     configMaps: new Reflector({ ...children, resource: ConfigMaps, indexes }),
     services: new Reflector({ ...children, resource: Services }),
     serviceAccounts: new Reflector({ ...children, resource: ServiceAccounts }),

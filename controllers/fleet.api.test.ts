@@ -266,27 +266,26 @@ describe('day two', () => {
     await fleet.apply();
     fleet.start();
     await fleet.until('Ready', isReady);
-    const order: string[] = [];
-    const uids = new Map((await pods()).map(pod => [pod.metadata.name, pod.metadata.uid]));
-    await fleet.apply({ engine: { ...fleetSpec.engine, image: 'example.invalid/postgres:18' } });
-    await eventually(async () => {
-      for (const pod of await pods()) {
-        if (uids.get(pod.metadata.name) === pod.metadata.uid || order.includes(pod.metadata.name)) continue;
-        order.push(pod.metadata.name);
-      }
-      return order.length === 4 ? true : undefined;
-    }, 50_000);
-    expect(order.slice(0, 2).map(name => name.slice(0, 7))).toEqual([
-      order[0]?.slice(0, 7),
-      order[0]?.slice(0, 7),
-    ]);
-    expect(order.map(name => name.slice(-1))).toEqual(['1', '0', '1', '0']);
+    const order = await renewals(() =>
+      fleet.apply({ engine: { ...fleetSpec.engine, image: 'example.invalid/postgres:18' } }),
+    );
+    expect(order).toEqual(inTurns(order));
     await fleet.until('Ready again', isReady);
-    expect(
-      (await pods()).every(pod =>
-        pod.spec?.containers.every(each => each.image === 'example.invalid/postgres:18'),
-      ),
-    ).toBe(true);
+    const images = (await pods()).flatMap(pod => pod.spec?.containers.map(each => each.image) ?? []);
+    expect(new Set(images)).toEqual(new Set(['example.invalid/postgres:18']));
+  });
+
+  test('a new operator that makes every template anew rolls the fleet in turns as well', async () => {
+    await fleet.apply();
+    const old = fleet.start();
+    await fleet.until('Ready', isReady);
+    await old[Symbol.asyncDispose]();
+    const order = await renewals(() => {
+      fleet.start({ env: { POSTGRES_IMAGE_PULL_POLICY: 'Always' } });
+      return Promise.resolve();
+    });
+    expect(order).toEqual(inTurns(order));
+    await fleet.until('Ready again', isReady);
   });
 
   test('members up and down: the primary is among those that stay', async () => {
@@ -446,6 +445,27 @@ describe('deletion', () => {
     expect(await orUndefined(fleet.client.get(ShardClusters, at('fleet')))).toBeUndefined();
   });
 });
+
+/** The pods in the order in which they are made anew after `change`, until all four of the fleet are. */
+async function renewals(change: () => Promise<unknown>): Promise<readonly string[]> {
+  const uids = new Map((await pods()).map(pod => [pod.metadata.name, pod.metadata.uid]));
+  const order: string[] = [];
+  await change();
+  return eventually(async () => {
+    for (const { metadata } of await pods()) {
+      if (uids.get(metadata.name) !== metadata.uid && !order.includes(metadata.name))
+        order.push(metadata.name);
+    }
+    return order.length === uids.size ? order : undefined;
+  }, 50_000);
+}
+
+/** Replica, then old primary, of the shard that came first, then the same of the other. */
+function inTurns([first = '']: readonly string[]): readonly string[] {
+  const shard = first.replace(/-\d+$/, '');
+  const other = shard === 'fleet-0' ? 'fleet-1' : 'fleet-0';
+  return [`${shard}-1`, `${shard}-0`, `${other}-1`, `${other}-0`];
+}
 
 async function pods() {
   const { items } = await fleet.client.list(Pods, { namespace: fleet.namespace });

@@ -188,6 +188,8 @@ test('with an issuer, certificates are asked of cert-manager and none is made he
   ).toBeUndefined();
 });
 
+const anything: object = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+
 /** As much of cert-manager as is written to. */
 const certificateCrd: CustomResourceDefinition = {
   apiVersion: CustomResourceDefinitions.apiVersion,
@@ -205,7 +207,7 @@ const certificateCrd: CustomResourceDefinition = {
         schema: {
           openAPIV3Schema: {
             type: 'object',
-            properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+            properties: { spec: anything },
           },
         },
       },

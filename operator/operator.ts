@@ -5,16 +5,20 @@
  */
 import { randomBytes } from 'node:crypto';
 import { backupPolicyReconciler } from '#controllers/backup-policy/controller.ts';
-import { type Caches, createCaches, ownResources } from '#controllers/caches.ts';
+import { byCluster, type Caches, createCaches, indexKey, ownResources } from '#controllers/caches.ts';
 import { SecretReader } from '#controllers/secrets/secret-reader.ts';
 import { Certificates } from '#controllers/shard/certificate.ts';
+import { shardOf } from '#controllers/shard/facts.ts';
 import { failoverReconciler, failoverSources } from '#controllers/shard/failover.ts';
 import { Memory } from '#controllers/shard/memory.ts';
 import { shardReconciler } from '#controllers/shard/reconcile.ts';
 import { Sessions } from '#controllers/shard/sessions.ts';
 import { shardSources } from '#controllers/shard/sources.ts';
+import { Turns } from '#controllers/shard/turns.ts';
+import { clusterOf } from '#controllers/shard-cluster/facts.ts';
 import { MapReader } from '#controllers/shard-cluster/map-reader.ts';
 import { clusterReconciler } from '#controllers/shard-cluster/reconcile.ts';
+import { rolloutBudget } from '#controllers/shard-cluster/rollout-budget.ts';
 import { SchemaWatch } from '#controllers/shard-cluster/schema-watch.ts';
 import { clusterSources } from '#controllers/shard-cluster/sources.ts';
 import { migrationReconciler } from '#controllers/shard-migration/controller.ts';
@@ -125,6 +129,7 @@ export function createOperator(options: OperatorOptions): Operator {
   };
 
   const shardApplier = applier('shardwright-shard');
+  const turns = turnsOf(caches);
   const controllers = [
     new Controller({
       ...shared,
@@ -152,7 +157,7 @@ export function createOperator(options: OperatorOptions): Operator {
       ...shared,
       name: 'shard',
       workers: config.workers.shards,
-      sources: shardSources(caches, engines),
+      sources: [...shardSources(caches, engines), turns],
       reconcile: terminalWhenInvalid(
         shardReconciler({
           client,
@@ -162,6 +167,7 @@ export function createOperator(options: OperatorOptions): Operator {
           certificates: new Certificates({ secrets, applier: shardApplier, clock }),
           sessions: new Sessions(config.workers.sessions),
           memory: new Memory(),
+          turns,
           engine: engineOf,
           context: {
             image: config.image,
@@ -282,6 +288,17 @@ export function createOperator(options: OperatorOptions): Operator {
       await manager.run(stop);
     },
   };
+}
+
+function turnsOf(caches: Caches): Turns {
+  return new Turns({
+    shardsOf: (namespace, cluster) =>
+      caches.shards.byIndex(byCluster, indexKey(namespace, cluster)).map(shardOf),
+    budgetOf: (namespace, name) => {
+      const raw = caches.shardClusters.get({ namespace, name });
+      return rolloutBudget(raw ? clusterOf(raw).spec.shards : 1);
+    },
+  });
 }
 
 export function mapUrl(config: OperatorConfig): string {

@@ -180,6 +180,23 @@ describe('a running fleet', () => {
     expect(turns).toEqual([0, 1, 2, 3].map(i => `ApplyShard social-${i}`));
   });
 
+  test('also when another change makes every shard busy at the same time', () => {
+    const state = running();
+    const engine = { type: 'postgresql', version: '17', database: 'social', image: 'postgres:18' };
+    const both = { ...withSpec(state, { engine, access: { stableLogin: true } }) };
+    const first = decide(both);
+    expect(first.actions).toHaveLength(4);
+    // The API server has them; no shard has looked at its new spec yet.
+    const busy = after(both, first).shards.map(
+      (shard): Shard => ({
+        ...shard,
+        metadata: { ...shard.metadata, generation: 2 },
+      }),
+    );
+    expect(busy.filter(shard => shard.spec.image === 'postgres:18')).toHaveLength(1);
+    expect(decide({ ...both, shards: busy })).toMatchObject({ actions: [], waiting: 3 });
+  });
+
   test('an unwell shard takes up the turn, and gets what may heal it at once', () => {
     const state = running();
     const unwell = { ...settled, conditions: [condition('Ready', 'False')] };

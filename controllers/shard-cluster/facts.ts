@@ -1,6 +1,7 @@
 /** Everything a decision about a fleet is made from. Gathered anew on every pass, from caches and from Secrets by name. */
 import type { Shard } from '#crds/api/shard.ts';
-import type { ShardCluster } from '#crds/api/shard-cluster.ts';
+import { parseShardCluster, type ShardCluster } from '#crds/api/shard-cluster.ts';
+import type { KubeObject } from '#kernel/object.ts';
 import type { MapFacts } from './map-config-maps.ts';
 
 export interface ClusterFacts {
@@ -20,3 +21,14 @@ export type SchemaFacts =
   | { readonly kind: 'None' }
   | { readonly kind: 'Missing'; readonly message: string }
   | { readonly kind: 'Present'; readonly hash: string };
+
+const parsed = new WeakMap<KubeObject, ShardCluster>();
+
+/** Parses once per state of the object. Throws InvalidObjectError. */
+export function clusterOf(raw: KubeObject): ShardCluster {
+  const known = parsed.get(raw);
+  if (known) return known;
+  const cluster = parseShardCluster(raw);
+  parsed.set(raw, cluster);
+  return cluster;
+}

@@ -7,7 +7,7 @@ import { byCluster, indexKey, regionLabel } from '#controllers/caches.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
 import { isPaused } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
-import { parseShardCluster, type ShardCluster } from '#crds/api/shard-cluster.ts';
+import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { setConditions } from '#kernel/conditions.ts';
 import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/controller.ts';
@@ -17,7 +17,7 @@ import { PersistentVolumeClaims } from '#kernel/resources.ts';
 import type { Request } from '#kernel/source.ts';
 import { type ClusterAction, type ClusterPlan, decideCluster } from './decide.ts';
 import type { ClusterDeps } from './deps.ts';
-import type { ClusterFacts } from './facts.ts';
+import { type ClusterFacts, clusterOf } from './facts.ts';
 import { decideFinalizer, writeFinalizer } from './finalizer.ts';
 import { assertNoHeader, createPage, MapExistsError } from './map-writes.ts';
 import type { Problem } from './problems.ts';
@@ -29,8 +29,6 @@ import { clusterStatus } from './status.ts';
 const CACHE_LAG_MS = 250;
 /** Nothing tells us when a namespace is let in. */
 const NAMESPACE_RETRY_MS = 15_000;
-
-const parsed = new WeakMap<KubeObject, ShardCluster>();
 
 export function clusterReconciler(deps: ClusterDeps): Reconcile {
   return async (request, context) => {
@@ -266,14 +264,6 @@ function nodesByRegion(deps: ClusterDeps): ReadonlyMap<string, number> {
 function storageClassExists(deps: ClusterDeps, { spec }: ShardCluster): boolean {
   const name = spec.storage.storageClassName;
   return name === undefined || deps.caches.storageClasses.get({ name }) !== undefined;
-}
-
-function clusterOf(raw: KubeObject): ShardCluster {
-  const known = parsed.get(raw);
-  if (known) return known;
-  const cluster = parseShardCluster(raw);
-  parsed.set(raw, cluster);
-  return cluster;
 }
 
 function soonest(delays: readonly (number | undefined)[]): ReconcileResult {

@@ -42,8 +42,10 @@ export function limitRollout(wanted: readonly Wanted[], budget: number): Budgete
   let free = budget - wanted.filter(({ existing }, i) => existing !== undefined && !settled[i]).length;
   let waiting = 0;
   const specs = wanted.map(({ existing, spec }, i) => {
-    if (!existing || !settled[i] || !disrupts(existing.spec, spec)) return spec;
-    if (free > 0) {
+    if (!existing || !disrupts(existing.spec, spec)) return spec;
+    // Not merely busy: a shard that is about to take in another change is well, and waits for its turn like any other.
+    if (conditionStatus(existing, 'Ready') !== 'True') return spec;
+    if (free > 0 && settled[i]) {
       free--;
       return spec;
     }

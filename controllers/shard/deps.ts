@@ -11,6 +11,7 @@ import type { KubeClient } from '#kernel/kube-client.ts';
 import type { Certificates } from './certificate.ts';
 import type { Memory } from './memory.ts';
 import type { Sessions } from './sessions.ts';
+import type { Turns } from './turns.ts';
 
 export interface ShardDeps {
   readonly client: KubeClient;
@@ -20,6 +21,7 @@ export interface ShardDeps {
   readonly certificates: Certificates;
   readonly sessions: Sessions;
   readonly memory: Memory;
+  readonly turns: Turns;
   readonly engine: (shard: Shard) => Engine;
   readonly context: RenderContext;
   readonly events: EventRecorder;

@@ -2,7 +2,7 @@
  * What the controller remembers of a shard beyond its status: only to save work. Forgetting it all, as a restart does, costs
  * a few connections and changes nothing.
  */
-import type { Shard } from '#crds/api/shard.ts';
+import type { Shard, ShardStatus } from '#crds/api/shard.ts';
 import { type Measured, measuredOf } from './status.ts';
 
 interface Entry {
@@ -12,6 +12,15 @@ interface Entry {
   statisticsDueAt: number | undefined;
   /** On the monotonic clock: until then members may not have noticed what was changed for them. */
   settledAt: number;
+  written: WrittenStatus | undefined;
+}
+
+interface WrittenStatus {
+  readonly status: ShardStatus;
+  /** resourceVersion of the Shard that it was written over. */
+  readonly over: string | undefined;
+  /** On the monotonic clock. */
+  readonly at: number;
 }
 
 export class Memory {
@@ -42,6 +51,21 @@ export class Memory {
     this.#entry(shard).settledAt = monotonicMs;
   }
 
+  /** The status that the Shard has: what we wrote, as long as the cache shows what we wrote it over. */
+  statusOf(shard: Shard): ShardStatus | undefined {
+    const { written } = this.#entry(shard);
+    return written && written.over === shard.metadata.resourceVersion ? written.status : shard.status;
+  }
+
+  /** On the monotonic clock; long ago if never. */
+  statusWrittenAt(shard: Shard): number {
+    return this.#entry(shard).written?.at ?? Number.NEGATIVE_INFINITY;
+  }
+
+  keepStatus(shard: Shard, written: WrittenStatus): void {
+    this.#entry(shard).written = written;
+  }
+
   forget(key: { readonly namespace: string; readonly name: string }): void {
     this.#entries.delete(`${key.namespace}/${key.name}`);
   }
@@ -57,6 +81,7 @@ export class Memory {
       measured: measuredOf(shard),
       statisticsDueAt: undefined,
       settledAt: Number.NEGATIVE_INFINITY,
+      written: undefined,
     };
     this.#entries.set(key, fresh);
     return fresh;

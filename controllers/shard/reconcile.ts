@@ -3,6 +3,7 @@
  */
 import { isPaused } from '#crds/api/names.ts';
 import { EngineError } from '#engines/errors.ts';
+import { sameJson } from '#kernel/canonical.ts';
 import { jitter } from '#kernel/clock.ts';
 import { setConditions } from '#kernel/conditions.ts';
 import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/controller.ts';
@@ -10,11 +11,11 @@ import type { Request } from '#kernel/source.ts';
 import { accessHash } from './access.ts';
 import { CredentialsMissingError, copyReferences, reachablePrimary, tend } from './database.ts';
 import type { ShardDeps } from './deps.ts';
-import { gatherShard, type ShardFacts } from './facts.ts';
+import { gatherShard, type ShardFacts, shardOf } from './facts.ts';
 import { ensureObjects, type ObjectsResult } from './objects.ts';
 import { renewMembers } from './renew.ts';
 import { sessionNeeds } from './session-work.ts';
-import { shardStatus } from './status.ts';
+import { type Rolling, shardStatus } from './status.ts';
 
 /** How soon a database that refused a session is tried again, while nothing else happens. */
 const SESSION_RETRY_MS = 2000;
@@ -27,7 +28,7 @@ const SETTLE_MS = 10_000;
 
 interface Pass {
   readonly objects: ObjectsResult;
-  readonly rolling: string | undefined;
+  readonly rolling: Rolling | undefined;
   readonly sessionFailure: string | undefined;
   readonly certificateExpiry: string | undefined;
   readonly requeueAfterMs: number | undefined;
@@ -39,6 +40,7 @@ export function shardReconciler(deps: ShardDeps): Reconcile {
     if (!facts) {
       deps.memory.forget(request);
       deps.certificates.forget(request);
+      deps.turns.forget(request.namespace, request.name);
       return {};
     }
     // What it owns is collected with it; the claims follow the policy in the StatefulSet.
@@ -63,8 +65,9 @@ async function reconcile(
   const objects = await ensureObjects(deps, facts, context);
 
   const pass = await workWithDatabase(deps, facts, objects, certificate.expiry, context);
-  await writeStatus(deps, facts, request, pass, false, context);
-  return pass.requeueAfterMs === undefined ? {} : { requeueAfterMs: pass.requeueAfterMs };
+  const detailsMs = await writeStatus(deps, facts, request, pass, false, context);
+  const againMs = Math.min(pass.requeueAfterMs ?? Infinity, detailsMs ?? Infinity);
+  return againMs === Infinity ? {} : { requeueAfterMs: againMs };
 }
 
 async function workWithDatabase(
@@ -76,7 +79,7 @@ async function workWithDatabase(
 ): Promise<Pass> {
   const { shard } = facts;
   const primary = reachablePrimary(facts.members);
-  let rolling = objects.rolling;
+  let rolling = objects.rolling === undefined ? undefined : { what: objects.rolling, waits: false };
   let sessionFailure: string | undefined;
   let retryMs: number | undefined;
   try {
@@ -93,6 +96,7 @@ async function workWithDatabase(
       }
     }
     rolling = (await renewMembers(deps, facts, context)) ?? rolling ?? settling(deps, facts, objects);
+    if (!rolling && isWhole(facts)) deps.turns.giveBack(shard);
   } catch (error) {
     if (!(error instanceof EngineError) && !(error instanceof CredentialsMissingError)) throw error;
     context.log.warn({ err: error }, 'trying again after the database refused a session');
@@ -127,13 +131,23 @@ function scheduleStatistics(deps: ShardDeps, { shard }: ShardFacts, afterMs: num
  * Members say that they want a restart only some seconds after their settings were changed. Until then the shard does not
  * count as done, or the next one's turn would come too early.
  */
-function settling(deps: ShardDeps, { shard }: ShardFacts, objects: ObjectsResult): string | undefined {
+function settling(deps: ShardDeps, { shard }: ShardFacts, objects: ObjectsResult): Rolling | undefined {
   const now = deps.clock.monotonicMs();
   // While a shard is being made there is nothing to restart.
   if (objects.changed && shard.status?.phase !== undefined && shard.status.phase !== 'Creating') {
     deps.memory.settleUntil(shard, now + SETTLE_MS);
   }
-  return now < deps.memory.settledAt(shard) ? 'members are taking up the new settings' : undefined;
+  return now < deps.memory.settledAt(shard)
+    ? { what: 'members are taking up the new settings', waits: false }
+    : undefined;
+}
+
+/** Nothing that a renewal disturbs is still disturbed. */
+function isWhole({ shard, members }: ShardFacts): boolean {
+  const { consistency, members: wanted } = shard.spec;
+  const ready = members.filter(member => member.ready).length;
+  const held = consistency !== 'strong' || wanted < 2 || members.some(member => member.synchronous);
+  return ready >= wanted && held && members.some(member => member.role === 'primary');
 }
 
 function untilNext(deps: ShardDeps, { shard }: ShardFacts): number | undefined {
@@ -146,6 +160,7 @@ function untilNext(deps: ShardDeps, { shard }: ShardFacts): number | undefined {
   return dueAt === Infinity ? undefined : Math.max(500, dueAt - now);
 }
 
+/** Returns how long a change of details is put off, if it is. */
 async function writeStatus(
   deps: ShardDeps,
   facts: ShardFacts,
@@ -153,10 +168,10 @@ async function writeStatus(
   pass: Pass,
   paused: boolean,
   { signal }: ReconcileContext,
-): Promise<void> {
+): Promise<number | undefined> {
   // The newest state of the same Shard: it may have changed while this pass was at work.
   const live = deps.caches.shards.get(request);
-  if (!live || live.metadata.uid !== facts.raw.metadata.uid) return;
+  if (!live || live.metadata.uid !== facts.raw.metadata.uid) return undefined;
   const { shard } = facts;
   const { fields, conditions } = shardStatus({
     shard,
@@ -170,15 +185,23 @@ async function writeStatus(
     certificateExpiry: pass.certificateExpiry,
   });
   const observedGeneration = shard.metadata.generation ?? 0;
-  const before = shard.status?.conditions ?? [];
+  const known = deps.memory.statusOf(shardOf(live));
+  const before = known?.conditions ?? [];
   const wantedTypes = new Set(conditions.map(condition => condition.type));
   const after = setConditions(
     before.filter(condition => wantedTypes.has(condition.type)),
     conditions.map(condition => ({ ...condition, observedGeneration })),
     deps.clock.now(),
   );
-  const { changed } = await deps.applier.applyStatus(live, { ...fields, conditions: after }, { signal });
+  const status = { ...fields, conditions: after };
+  if (known !== undefined && sameJson(known, status)) return undefined;
+  const now = deps.clock.monotonicMs();
+  const waitMs = deps.memory.statusWrittenAt(shard) + DETAILS_WAIT_MS - now;
+  if (waitMs > 0 && !isNews(known, status)) return waitMs;
+  const { changed } = await deps.applier.applyStatus(live, status, { signal });
+  deps.memory.keepStatus(shard, { status, over: live.metadata.resourceVersion, at: now });
   if (changed) deps.events.conditionsChanged(facts.raw, before, after);
+  return undefined;
 }
 
 function idle(certificateExpiry: string | undefined): Pass {

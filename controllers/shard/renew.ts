@@ -8,14 +8,15 @@ import { Pods } from '#kernel/resources.ts';
 import { inSession, reachablePrimary } from './database.ts';
 import type { ShardDeps } from './deps.ts';
 import type { ShardFacts } from './facts.ts';
-import { decideRollout } from './rollout.ts';
+import { decideRollout, type RolloutStep } from './rollout.ts';
+import type { Rolling } from './status.ts';
 
-/** Returns what is under way, in words; undefined when every member is as it should be. */
+/** Undefined when every member is as it should be. */
 export async function renewMembers(
   deps: ShardDeps,
   facts: ShardFacts,
   context: ReconcileContext,
-): Promise<string | undefined> {
+): Promise<Rolling | undefined> {
   const { shard, members } = facts;
   const step = decideRollout({
     members,
@@ -23,9 +24,23 @@ export async function renewMembers(
     strong: shard.spec.consistency === 'strong',
     switchover: deps.engine(shard).capabilities.switchover,
   });
+  if (step.kind === 'Done') return undefined;
+  // What is down already needs no turn, and a shard that only waits takes none.
+  const disturbs = step.kind !== 'Wait' && !(step.kind === 'ReplacePod' && !step.member.ready);
+  if (disturbs && !deps.turns.take(shard)) {
+    return { what: 'members wait to be renewed: other shards of the fleet are at it', waits: true };
+  }
+  return { what: await carryOut(deps, facts, step, context), waits: false };
+}
+
+async function carryOut(
+  deps: ShardDeps,
+  facts: ShardFacts,
+  step: Exclude<RolloutStep, { readonly kind: 'Done' }>,
+  context: ReconcileContext,
+): Promise<string> {
+  const { shard, members } = facts;
   switch (step.kind) {
-    case 'Done':
-      return undefined;
     case 'Wait':
       return `members are being renewed: ${step.why}`;
     case 'ReplacePod': {

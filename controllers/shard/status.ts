@@ -3,6 +3,15 @@
 import type { WantedCondition } from '#controllers/conditions.ts';
 import type { Shard, ShardStatus } from '#crds/api/shard.ts';
 import type { MemberFacts } from '#engines/engine.ts';
+import { ROLLING_OUT, WAITING_FOR_TURN } from './turns.ts';
+
+/** A renewal of members that is under way, or that waits for its turn. */
+export interface Rolling {
+  /** In words. */
+  readonly what: string;
+  /** The shard's turn has not come: nothing was done. */
+  readonly waits: boolean;
+}
 
 /** What a session found out or brought about; kept between sessions. */
 export interface Measured {
@@ -23,7 +32,7 @@ export interface ShardStatusInput {
   readonly measured: Measured;
   readonly accessWanted: string;
   /** A renewal of members or volumes that is under way, in words. */
-  readonly rolling: string | undefined;
+  readonly rolling: Rolling | undefined;
   /** What only a person can put right. */
   readonly problem: { readonly reason: string; readonly message: string } | undefined;
   /** Why the database could not be reached, in words. */
@@ -133,7 +142,9 @@ function whyNotReady(
 function whyPending(input: ShardStatusInput): Why | undefined {
   const { shard, measured, accessWanted } = input;
   if (input.paused) return undefined;
-  if (input.rolling !== undefined) return { reason: 'RollingOut', message: input.rolling };
+  if (input.rolling) {
+    return { reason: input.rolling.waits ? WAITING_FOR_TURN : ROLLING_OUT, message: input.rolling.what };
+  }
   if (measured.accessHash !== accessWanted) {
     return {
       reason: 'ChangingLogins',
@@ -174,7 +185,7 @@ function phaseOf(input: ShardStatusInput, notReady: boolean, hasPrimary: boolean
   if (input.shard.metadata.deletionTimestamp) return 'Deleting';
   if (input.paused) return 'Paused';
   if (input.problem) return 'Stalled';
-  if (input.rolling !== undefined) return 'RollingOut';
+  if (input.rolling && !input.rolling.waits) return 'RollingOut';
   if (!notReady) return 'Ready';
   const before = input.shard.status?.phase;
   if (before === undefined || before === 'Creating') return 'Creating';
