@@ -1,5 +1,6 @@
 /** What only PostgreSQL has to promise, on a real one: who may see verifiers, what a schema file cannot do, how a change is applied. */
-import { Client } from 'pg';
+import { createHash } from 'node:crypto';
+import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AccessInput, ShardSession } from '#engines/engine.ts';
 import { SchemaError } from '#engines/errors.ts';
@@ -71,6 +72,11 @@ async function value(client: Client, sql: string, parameters: unknown[] = []): P
   return Object.values(rows[0] ?? {})[0];
 }
 
+const verifierOf = (login: string) =>
+  value(admin, 'SELECT verifier FROM shardwright.pooler_login($1)', [login]);
+/** Under a name that follows from its text. */
+const apply = (sql: string) =>
+  session.applySchema([{ name: `${createHash('sha256').update(sql).digest('hex')}.sql`, sql }]);
 const write = (table: string, change: unknown) =>
   value(reference, 'SELECT applied_change FROM shardwright.reference_write($1, $2)', [
     table,
@@ -79,12 +85,10 @@ const write = (table: string, change: unknown) =>
 
 describe('PgBouncer', () => {
   test('is told the verifiers of applications, of nobody else', async () => {
-    const told = (login: string) =>
-      value(admin, 'SELECT verifier FROM shardwright.pooler_login($1)', [login]);
-    expect(await told('app_g1')).toBe(verifier);
-    expect(await told('app_ref')).toBe(verifier);
+    expect(await verifierOf('app_g1')).toBe(verifier);
+    expect(await verifierOf('app_ref')).toBe(verifier);
     for (const login of ['postgres', 'standby', 'pooler', 'shardwright_schema', 'app_nobody'])
-      expect(await told(login)).toBeUndefined();
+      expect(await verifierOf(login)).toBeUndefined();
   });
 
   test('alone is told', async () => {
@@ -95,11 +99,6 @@ describe('PgBouncer', () => {
 });
 
 describe('a schema file', () => {
-  const apply = (sql: string) =>
-    session.applySchema([
-      { name: `${sql.length}-${Buffer.from(sql).toString('hex').slice(0, 60)}.sql`, sql },
-    ]);
-
   test.each([
     ['become superuser', 'RESET ROLE; SET ROLE postgres;'],
     ['change session authorization', 'SET SESSION AUTHORIZATION postgres;'],
@@ -139,9 +138,9 @@ describe('a change of a reference table', () => {
     expect(applied).toEqual({
       upsert: [{ code: 'de', since: '2026-01-01', rate: 19, noted: expect.any(String), id: 1 }],
     });
-    await expect(
-      session.applyBroadcast({ version: 2n, table: 'rates', change: applied as never }),
-    ).resolves.toBeUndefined();
+    const [entry] = await session.broadcastsSince(0n, 1);
+    expect(entry?.change).toEqual(applied);
+    await session.applyBroadcast({ ...entry!, version: 2n });
     expect(await value(admin, 'SELECT percent FROM rates')).toBe('19%');
   });
 
