@@ -148,9 +148,8 @@ def database():
     hold_volume()
     write_patroni_settings()
     watch = Database()
-    patroni = [sys.executable, '-s', '/opt/member/quick_patroni.py', PATRONI]
     folders = MountedFolders(SETTINGS, CERTIFICATES, PASSWORDS)
-    return Supervisor(patroni, folders, watch.files_changed, watch.tick).run()
+    return Supervisor(['/usr/bin/patroni', PATRONI], folders, watch.files_changed, watch.tick).run()
 
 
 def pooler():
