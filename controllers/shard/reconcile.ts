@@ -16,6 +16,7 @@ import { ensureObjects, type ObjectsResult } from './objects.ts';
 import { renewMembers } from './renew.ts';
 import { sessionNeeds } from './session-work.ts';
 import { type Rolling, shardStatus } from './status.ts';
+import { DETAILS_WAIT_MS, isNews } from './status-news.ts';
 
 /** How soon a database that refused a session is tried again, while nothing else happens. */
 const SESSION_RETRY_MS = 2000;
