@@ -4,6 +4,7 @@
  */
 
 import { byCluster, indexKey, regionLabel } from '#controllers/caches.ts';
+import { severalAtOnce } from '#controllers/several-at-once.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
 import { isPaused } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
@@ -27,6 +28,8 @@ import { clusterStatus } from './status.ts';
 
 /** How soon the cache is looked at again when it was found to be behind. */
 const CACHE_LAG_MS = 250;
+/** Applies of Shards under way: enough to keep a new fleet's shards coming, few enough to leave connections to them. */
+const SHARDS_AT_ONCE = 8;
 /** Nothing tells us when a namespace is let in. */
 const NAMESPACE_RETRY_MS = 15_000;
 
@@ -173,7 +176,11 @@ async function carryOut(
 ): Promise<void> {
   const header = plan.actions.findLast(action => action.kind === 'CreatePage');
   if (fresh && header?.kind === 'CreatePage') await assertNoHeader(deps.client, header.object, signal);
-  for (const action of plan.actions) await carryOutOne(deps, action, fresh, { signal, log });
+  const pages = plan.actions.filter(({ kind }) => kind !== 'ApplyShard');
+  const shards = plan.actions.filter(({ kind }) => kind === 'ApplyShard');
+  // The pages one after the other, since their order is what makes them safe; then the shards, which know nothing of each other.
+  for (const action of pages) await carryOutOne(deps, action, fresh, { signal, log });
+  await severalAtOnce(shards, SHARDS_AT_ONCE, action => carryOutOne(deps, action, fresh, { signal, log }));
 }
 
 async function carryOutOne(
