@@ -71,12 +71,14 @@ export const run: Bench['run'] = async () => {
   const startedAt = performance.now();
   await client.create(fleetOf(shards));
   const seconds = await untilReady(client, shards, startedAt);
-  const { usage } = await operator.stop();
+  const usage = await operator.usage();
   const objects = await objectsOf(client, FLEET.namespace);
   const apiRequests = total(usage);
   report(`${objects.length} objects in ${round(seconds)} s; requests: ${JSON.stringify(usage.apiRequests)}`);
   report(`peak RSS ${round(usage.peakRssBytes / 1e6, 0)} MB, ${usage.shardReconciles} reconciles of shards`);
 
+  await untilQuiet(operator);
+  await operator.stop();
   const noop = await resync(parts, client, shards);
   world[Symbol.dispose]();
   const floorSeconds = await createAll(accessAuth(access), objects, FLOOR_NAMESPACE);
@@ -103,6 +105,19 @@ interface Parts {
   readonly profile: string | undefined;
 }
 
+/** Details of statuses come some seconds after what is urgent. */
+async function untilQuiet(operator: RunningOperator): Promise<void> {
+  for (let [last, now] = [-1, 0]; now !== last; ) {
+    last = now;
+    await sleep(4000);
+    now = writesOf(await operator.usage()).reduce((sum, [, count]) => sum + count, 0);
+  }
+}
+
+function writesOf({ apiRequests }: Usage): readonly (readonly [string, number])[] {
+  return Object.entries(apiRequests).filter(([request]) => !/^(get|list|watch) | leases /.test(request));
+}
+
 /** A new process has to look at everything, and must find nothing to write. */
 async function resync(parts: Parts, client: KubeClient, shards: number): Promise<number> {
   const before = await versions(client);
@@ -115,10 +130,9 @@ async function resync(parts: Parts, client: KubeClient, shards: number): Promise
   const { workedMs = 0 } = usage;
   // What a write would set off comes a moment later.
   await sleep(2000);
-  const { usage: afterwards } = await operator.stop();
-  const writes = Object.keys(afterwards.apiRequests).filter(
-    request => !/^(get|list|watch) | leases /.test(request),
-  );
+  const afterwards = await operator.usage();
+  await operator.stop();
+  const writes = writesOf(afterwards).map(([request]) => request);
   const changed = Object.entries(await versions(client)).filter(
     ([name, version]) => before[name] !== version,
   );
@@ -136,15 +150,14 @@ async function versions(client: KubeClient): Promise<Record<string, string | und
 
 interface RunningOperator {
   usage(): Promise<Usage>;
-  /** With what it has used until then. */
-  stop(): Promise<{ readonly usage: Usage }>;
+  stop(): Promise<void>;
 }
 
 async function startOperator({ dir, env, profile }: Parts): Promise<RunningOperator> {
   const flags = profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : [];
   const child = fork(join(dir, 'operator.mjs'), {
     env: { ...env, ...operatorEnv },
-    execArgv: ['--enable-source-maps', ...flags],
+    execArgv: [...(await imageFlags()), ...flags],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   endWithParent(child);
@@ -159,13 +172,19 @@ async function startOperator({ dir, env, profile }: Parts): Promise<RunningOpera
   return {
     usage,
     async stop() {
-      const last = await usage();
       const ended = once(child, 'exit');
       child.kill('SIGTERM');
       await ended;
-      return { usage: last };
     },
   };
+}
+
+/** Node's flags as the image has them. */
+async function imageFlags(): Promise<readonly string[]> {
+  const dockerfile = await readFile(join(repoDir, 'images/operator/Dockerfile'), 'utf8');
+  const command = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile)?.[1];
+  const words: readonly string[] = command === undefined ? [] : JSON.parse(command);
+  return words.filter(word => word.startsWith('--'));
 }
 
 const operatorEnv = {
