@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { canonicalJson, digest } from '#kernel/canonical.ts';
+import { canonicalJson, digest, sameJson } from '#kernel/canonical.ts';
 
 it('is JSON that says the same', () => {
   fc.assert(
@@ -15,4 +15,22 @@ it('is JSON that says the same', () => {
 it('does not depend on the order of keys, nor on fields without a value', () => {
   expect(digest({ a: 1, b: { c: [2], d: 3 } })).toBe(digest({ b: { d: 3, c: [2] }, e: undefined, a: 1 }));
   expect(digest({ a: [1, 2] })).not.toBe(digest({ a: [2, 1] }));
+});
+
+it('compares without writing out, and comes to the same answer', () => {
+  const keys = fc.constantFrom('a', 'b');
+  const { value } = fc.letrec<{ value: unknown }>(tie => ({
+    value: fc.oneof(
+      { depthSize: 'small' },
+      fc.constantFrom<unknown>(0, 1, '', '1', null, undefined, true),
+      fc.array(tie('value'), { maxLength: 2 }),
+      fc.dictionary(keys, tie('value'), { maxKeys: 2 }),
+    ),
+  }));
+  fc.assert(
+    fc.property(value, value, (left, right) => {
+      expect(sameJson(left, right)).toBe(canonicalJson(left) === canonicalJson(right));
+      expect(sameJson(left, structuredClone(left))).toBe(true);
+    }),
+  );
 });

@@ -24,5 +24,20 @@ export function digest(value: unknown): string {
 
 /** Whether two values are the same JSON, whatever the order of their keys. */
 export function sameJson(left: unknown, right: unknown): boolean {
-  return left === right || canonicalJson(left) === canonicalJson(right);
+  if (left === right) return true;
+  if (!isObject(left) || !isObject(right)) return canonicalJson(left) === canonicalJson(right);
+  if (Array.isArray(left) || Array.isArray(right)) {
+    if (!Array.isArray(left) || !Array.isArray(right) || left.length !== right.length) return false;
+    return left.every((part, i) => sameJson(part, right[i]));
+  }
+  for (const name in left) {
+    if (left[name] !== undefined && (right[name] === undefined || !sameJson(left[name], right[name])))
+      return false;
+  }
+  for (const name in right) if (right[name] !== undefined && left[name] === undefined) return false;
+  return true;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }

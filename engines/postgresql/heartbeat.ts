@@ -3,7 +3,7 @@
  * Endpoints and to its pods; in a large fleet that is most of all events, and none of it changes a decision.
  */
 
-import { canonicalJson } from '#kernel/canonical.ts';
+import { sameJson } from '#kernel/canonical.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { patroni } from './names.ts';
 
@@ -21,13 +21,13 @@ const POSITIONS: ReadonlySet<string> = new Set([
 ]);
 
 export function isHeartbeat(before: KubeObject, after: KubeObject): boolean {
-  return digestOf(before) === digestOf(after);
+  return sameJson(newsOf(before), newsOf(after));
 }
 
-function digestOf(object: KubeObject): string {
+function newsOf(object: KubeObject): readonly unknown[] {
   const { metadata, spec: _, ...rest } = object;
   const { labels, deletionTimestamp, ownerReferences, uid } = metadata;
-  return canonicalJson([rest, labels, deletionTimestamp, ownerReferences, uid, steadyAnnotations(object)]);
+  return [rest, labels, deletionTimestamp, ownerReferences, uid, steadyAnnotations(object)];
 }
 
 function steadyAnnotations(object: KubeObject): Record<string, unknown> {
