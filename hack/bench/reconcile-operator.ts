@@ -13,6 +13,8 @@ import { createOperator } from '#operator/operator.ts';
 export interface Usage {
   readonly rssBytes: number;
   readonly peakRssBytes: number;
+  readonly heapBytes: number;
+  readonly buffersBytes: number;
   readonly cpuSeconds: number;
   /** By `<verb> <resource> <code>`. */
   readonly apiRequests: Readonly<Record<string, number>>;
@@ -55,8 +57,11 @@ async function usage(): Promise<Usage> {
   ]);
   if (leading.values.some(({ value }) => value === 1)) beganAt ??= performance.now();
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  const memory = process.memoryUsage();
   return {
-    rssBytes: process.memoryUsage.rss(),
+    rssBytes: memory.rss,
+    heapBytes: memory.heapTotal,
+    buffersBytes: memory.arrayBuffers,
     peakRssBytes: maxRSS * 1024,
     cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
     apiRequests: Object.fromEntries(

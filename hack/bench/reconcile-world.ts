@@ -6,6 +6,7 @@
  * The real StatefulSet controller is not used because it brings the scheduler, a provisioner and the volume controllers
  * with it, all of which would be measured too.
  */
+import { once } from 'node:events';
 import { labels } from '#crds/api/names.ts';
 import { store } from '#engines/postgresql/names.ts';
 import { inClusterAuth } from '#kernel/auth.ts';
@@ -151,6 +152,8 @@ const controller = new Controller({
   ],
   reconcile: ({ namespace, name }) => lookAt(name, namespace),
 });
+// The members begin when the parent says so.
+await once(process, 'message');
 const stop = new AbortController();
 process.once('SIGTERM', () => {
   stop.abort();
