@@ -32,6 +32,8 @@ const CACHE_LAG_MS = 250;
 const SHARDS_AT_ONCE = 8;
 /** Nothing tells us when a namespace is let in. */
 const NAMESPACE_RETRY_MS = 15_000;
+/** The end of a Shard wakes us up, that of a page of the map may not. */
+const REMAINS_RETRY_MS = 1000;
 
 export function clusterReconciler(deps: ClusterDeps): Reconcile {
   return async (request, context) => {
@@ -98,6 +100,10 @@ async function reconcile(
   context: ReconcileContext,
 ): Promise<ReconcileResult> {
   const { cluster, request } = subject;
+  if (remainsOfAnother(deps, cluster)) {
+    context.log.info({}, 'waiting until what a deleted fleet of this name has left is gone');
+    return { requeueAfterMs: REMAINS_RETRY_MS };
+  }
   const shards = shardsOf(deps, request);
   const map = deps.maps.read(request);
   const stored = map.kind === 'Present' ? map.stored : undefined;
@@ -148,6 +154,15 @@ async function reconcile(
     context,
   );
   return soonest([secrets.againMs, cluster.spec.schema ? SCHEMA_EVERY_MS : undefined]);
+}
+
+/** Shards and map of a deleted fleet of the same name: garbage collection is at it, and they say nothing about this one. */
+function remainsOfAnother({ caches }: ClusterDeps, { kind, metadata }: ShardCluster): boolean {
+  const key = indexKey(metadata.namespace, metadata.name);
+  const objects = [...caches.shards.byIndex(byCluster, key), ...caches.configMaps.byIndex(byCluster, key)];
+  return objects.some(object =>
+    object.metadata.ownerReferences?.some(owner => owner.kind === kind && owner.uid !== metadata.uid),
+  );
 }
 
 /** Turns a lack of rights into a problem that names the command to run. */
