@@ -88,7 +88,10 @@ it('does not hang on a fleet that never became ready', async () => {
 
 it('leaves no volume behind that nobody claims', async () => {
   const ns = space.current;
-  await ns.delete(ShardClusters, 'kept');
+  for (const name of ['kept', 'again']) {
+    await ns.delete(ShardClusters, name);
+    await ns.gone(ShardClusters, name);
+  }
   await eventually('all claims are gone', ns.name, async () =>
     (await ns.list(PersistentVolumeClaims)).length === 0 ? true : undefined,
   );

@@ -58,8 +58,12 @@ it('takes back a changed field', async () => {
     [Services, 'fleet-0-ro', fieldOf('spec', 'selector'), { spec: { selector: { app: 'mine' } } }],
     [ConfigMaps, 'fleet-0-settings', fieldOf('data', 'pgbouncer.ini'), { data: { 'pgbouncer.ini': '' } }],
   ];
-  for (const [resource, name, read, patch] of changed) {
-    const wanted = read(await ns.get(resource, name));
+  // Read before anything is changed: a changed Shard may for a moment be rendered.
+  const before = await Promise.all(
+    changed.map(async ([resource, name, read]) => read(await ns.get(resource, name))),
+  );
+  for (const [index, [resource, name, read, patch]] of changed.entries()) {
+    const wanted = before[index];
     await ns.patch(resource, name, patch);
     await ns.until(resource, name, object =>
       object && JSON.stringify(read(object)) === JSON.stringify(wanted)
