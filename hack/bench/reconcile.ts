@@ -15,9 +15,7 @@
  * server's two cores from the operator, and not from the loop that it is compared with. Databases answer at once, and
  * Patroni's heartbeats are left out: what is measured is the operator and the API server.
  */
-import { type ChildProcess, fork, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { glob, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { glob, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,7 +26,7 @@ import { conditionStatus } from '#controllers/conditions.ts';
 import { apiVersion } from '#crds/api/names.ts';
 import { parseShardCluster } from '#crds/api/shard-cluster.ts';
 import { bundleProgram } from '#hack/images/bundle.ts';
-import { type ApiServerAccess, accessAuth, LocalApiServer } from '#hack/local-apiserver.ts';
+import { accessAuth, LocalApiServer } from '#hack/local-apiserver.ts';
 import { repoDir } from '#hack/paths.ts';
 import { ensureTool } from '#hack/tools.ts';
 import { KubeClient } from '#kernel/kube-client.ts';
@@ -36,6 +34,13 @@ import type { KubeObject } from '#kernel/object.ts';
 import { type Bench, report, round } from './bench.ts';
 import { createAll, objectsOf } from './reconcile-floor.ts';
 import type { Usage } from './reconcile-operator.ts';
+import {
+  accountEnv,
+  type Parts,
+  type RunningOperator,
+  startOperator,
+  startWorld,
+} from './reconcile-processes.ts';
 
 const FLEET = { namespace: 'fleet', name: 'large' };
 const FLOOR_NAMESPACE = 'floor';
@@ -69,7 +74,9 @@ export const run: Bench['run'] = async () => {
   const env = await accountEnv(dir, access);
   const parts = { dir, env, profile: values.profile };
 
-  const world = resources.use(startWorld(parts, kwok, access));
+  const world = resources.use(
+    startWorld(parts, kwok, access, { namespace: FLEET.namespace, nodes: NODES.map(({ name }) => name) }),
+  );
   const operator = await startOperator(parts);
   const startedAt = performance.now();
   await client.create(fleetOf(shards));
@@ -106,13 +113,6 @@ export const run: Bench['run'] = async () => {
     noopResyncMsPerShard: round(noop),
   };
 };
-
-interface Parts {
-  readonly dir: string;
-  readonly env: NodeJS.ProcessEnv;
-  /** Folder for CPU profiles of the operator. */
-  readonly profile: string | undefined;
-}
 
 /** Details of statuses come some seconds after what is urgent. */
 async function untilQuiet(operator: RunningOperator): Promise<void> {
@@ -155,103 +155,6 @@ async function resync(parts: Parts, client: KubeClient, shards: number): Promise
 async function versions(client: KubeClient): Promise<Record<string, string | undefined>> {
   const { items } = await client.list(Shards, { namespace: FLEET.namespace });
   return Object.fromEntries(items.map(({ metadata }) => [metadata.name, metadata.resourceVersion]));
-}
-
-interface RunningOperator {
-  usage(): Promise<Usage>;
-  stop(): Promise<void>;
-}
-
-async function startOperator({ dir, env, profile }: Parts): Promise<RunningOperator> {
-  const flags = profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : [];
-  const child = fork(join(dir, 'operator.mjs'), {
-    env: { ...env, ...operatorEnv },
-    execArgv: [...(await imageFlags()), ...flags],
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  endWithParent(child);
-  const usage = async (): Promise<Usage> => {
-    const answer = once(child, 'message', { signal: AbortSignal.timeout(30_000) });
-    child.send('usage');
-    const [value]: Usage[] = await answer;
-    if (!value) throw new Error('the operator did not answer');
-    return value;
-  };
-  while ((await usage()).workedMs === undefined) await sleep(20);
-  return {
-    usage,
-    async stop() {
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      await ended;
-    },
-  };
-}
-
-/** Node's flags as the image has them. */
-async function imageFlags(): Promise<readonly string[]> {
-  const dockerfile = await readFile(join(repoDir, 'images/operator/Dockerfile'), 'utf8');
-  const command = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile)?.[1];
-  const words: readonly string[] = command === undefined ? [] : JSON.parse(command);
-  return words.filter(word => word.startsWith('--'));
-}
-
-const operatorEnv = {
-  NODE_ENV: 'production',
-  POD_NAMESPACE: 'default',
-  HTTP_PORT: '0',
-  MAP_PORT: '0',
-  LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn',
-};
-
-interface World extends Disposable {
-  /** Lets members start. */
-  begin(): void;
-}
-
-/** kwok for nodes and pods, reconcile-world.ts for the rest. */
-function startWorld({ dir, env }: Parts, kwok: string, access: ApiServerAccess): World {
-  const fakes = spawn(
-    kwok,
-    [`--kubeconfig=${access.kubeconfigPath}`, '--manage-all-nodes=true', '--cidr=10.128.0.0/16'],
-    { stdio: ['ignore', 'ignore', 'ignore'] },
-  );
-  const world = fork(join(dir, 'world.mjs'), {
-    env: { ...env, BENCH_NODES: NODES.map(({ name }) => name).join(','), BENCH_NAMESPACE: FLEET.namespace },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  const children = [fakes, world];
-  for (const child of children) endWithParent(child);
-  return {
-    begin: () => world.send('begin'),
-    [Symbol.dispose]() {
-      for (const child of children) child.kill('SIGKILL');
-    },
-  };
-}
-
-function endWithParent(child: ChildProcess): void {
-  const onExit = () => child.kill('SIGKILL');
-  process.once('exit', onExit);
-  child.once('exit', () => process.removeListener('exit', onExit));
-}
-
-/** What a pod finds of its service account. */
-async function accountEnv(dir: string, access: ApiServerAccess): Promise<NodeJS.ProcessEnv> {
-  const account = join(dir, 'account');
-  await mkdir(account);
-  await Promise.all([
-    writeFile(join(account, 'ca.crt'), access.ca),
-    writeFile(join(account, 'token'), access.token, { mode: 0o600 }),
-    writeFile(join(account, 'namespace'), 'default'),
-  ]);
-  const { hostname, port } = new URL(access.url);
-  return {
-    PATH: process.env['PATH'],
-    BENCH_ACCOUNT: account,
-    KUBERNETES_SERVICE_HOST: hostname,
-    KUBERNETES_SERVICE_PORT: port,
-  };
 }
 
 async function prepare(client: KubeClient): Promise<void> {
