@@ -80,7 +80,8 @@ async function workWithDatabase(
 ): Promise<Pass> {
   const { shard } = facts;
   const primary = reachablePrimary(facts.members);
-  let rolling = objects.rolling === undefined ? undefined : { what: objects.rolling, waits: false };
+  let rolling: Rolling | undefined =
+    objects.rolling === undefined ? undefined : { what: objects.rolling, reason: 'RollingOut' };
   let sessionFailure: string | undefined;
   let retryMs: number | undefined;
   try {
@@ -139,7 +140,7 @@ function settling(deps: ShardDeps, { shard }: ShardFacts, objects: ObjectsResult
     deps.memory.settleUntil(shard, now + SETTLE_MS);
   }
   return now < deps.memory.settledAt(shard)
-    ? { what: 'members are taking up the new settings', waits: false }
+    ? { what: 'members are taking up the new settings', reason: 'Settling' }
     : undefined;
 }
 

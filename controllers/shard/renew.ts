@@ -28,9 +28,12 @@ export async function renewMembers(
   // What is down already needs no turn, and a shard that only waits takes none.
   const disturbs = step.kind !== 'Wait' && !(step.kind === 'ReplacePod' && !step.member.ready);
   if (disturbs && !deps.turns.take(shard)) {
-    return { what: 'members wait to be renewed: other shards of the fleet are at it', waits: true };
+    return {
+      what: 'members wait to be renewed: other shards of the fleet are at it',
+      reason: 'WaitingForTurn',
+    };
   }
-  return { what: await carryOut(deps, facts, step, context), waits: false };
+  return { what: await carryOut(deps, facts, step, context), reason: 'RollingOut' };
 }
 
 async function carryOut(

@@ -3,14 +3,13 @@
 import type { WantedCondition } from '#controllers/conditions.ts';
 import type { Shard, ShardStatus } from '#crds/api/shard.ts';
 import type { MemberFacts } from '#engines/engine.ts';
-import { ROLLING_OUT, WAITING_FOR_TURN } from './turns.ts';
+import type { RollingReason } from './turns.ts';
 
 /** A renewal of members that is under way, or that waits for its turn. */
 export interface Rolling {
   /** In words. */
   readonly what: string;
-  /** The shard's turn has not come: nothing was done. */
-  readonly waits: boolean;
+  readonly reason: RollingReason;
 }
 
 /** What a session found out or brought about; kept between sessions. */
@@ -143,7 +142,7 @@ function whyPending(input: ShardStatusInput): Why | undefined {
   const { shard, measured, accessWanted } = input;
   if (input.paused) return undefined;
   if (input.rolling) {
-    return { reason: input.rolling.waits ? WAITING_FOR_TURN : ROLLING_OUT, message: input.rolling.what };
+    return { reason: input.rolling.reason, message: input.rolling.what };
   }
   if (measured.accessHash !== accessWanted) {
     return {
@@ -185,7 +184,7 @@ function phaseOf(input: ShardStatusInput, notReady: boolean, hasPrimary: boolean
   if (input.shard.metadata.deletionTimestamp) return 'Deleting';
   if (input.paused) return 'Paused';
   if (input.problem) return 'Stalled';
-  if (input.rolling && !input.rolling.waits) return 'RollingOut';
+  if (input.rolling && input.rolling.reason !== 'WaitingForTurn') return 'RollingOut';
   if (!notReady) return 'Ready';
   const before = input.shard.status?.phase;
   if (before === undefined || before === 'Creating') return 'Creating';

@@ -48,7 +48,9 @@ test('a shard that is gone has no turn', () => {
 test('after a restart, those that were at it keep their turns', () => {
   const rolling = shard(3, { conditions: [condition('Reconciling', 'True', { reason: 'RollingOut' })] });
   const waiting = shard(4, { conditions: [condition('Reconciling', 'True', { reason: 'WaitingForTurn' })] });
-  const { turns } = turnsWith({ shards: [rolling, waiting] });
+  const settling = shard(5, { conditions: [condition('Reconciling', 'True', { reason: 'Settling' })] });
+  const { turns } = turnsWith({ shards: [rolling, waiting, settling] });
   expect(turns.take(waiting)).toBe(false);
+  expect(turns.take(settling)).toBe(false);
   expect(turns.take(rolling)).toBe(true);
 });

@@ -87,14 +87,17 @@ export class Turns implements Source {
   }
 }
 
-/** What a shard with a turn says of itself; one that waits for its turn has another reason. */
-export const ROLLING_OUT = 'RollingOut';
-export const WAITING_FOR_TURN = 'WaitingForTurn';
+/**
+ * Why a shard says that it is Reconciling. Only the first means that it has a turn; `Settling` ones may not even know yet
+ * whether they want one.
+ */
+export type RollingReason = 'RollingOut' | 'WaitingForTurn' | 'Settling';
+const hasTurn: RollingReason = 'RollingOut';
 
 function isRolling(shard: Shard): boolean {
   return (
     conditionStatus(shard, 'Reconciling') === 'True' &&
-    findCondition(shard, 'Reconciling')?.reason === ROLLING_OUT
+    findCondition(shard, 'Reconciling')?.reason === hasTurn
   );
 }
 
