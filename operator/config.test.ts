@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { ConfigError, parseConfig } from './config.ts';
-import { enableCommand, mapUrl } from './operator.ts';
+import { enableCommand, mapUrl } from './controllers.ts';
 
 test('every variable has a default', () => {
   expect(parseConfig({})).toMatchObject({ leaderElection: true, workers: { shards: 32 }, resyncMs: 600_000 });

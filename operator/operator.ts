@@ -3,32 +3,12 @@
  * replica fills its caches and serves maps; the one that leads reconciles. Tests and measurements use this very function,
  * with other engines or clocks.
  */
-import { randomBytes } from 'node:crypto';
-import { backupPolicyReconciler } from '#controllers/backup-policy/controller.ts';
-import { byCluster, type Caches, createCaches, indexKey, ownResources } from '#controllers/caches.ts';
+import { type Caches, createCaches, ownResources } from '#controllers/caches.ts';
 import { SecretReader } from '#controllers/secrets/secret-reader.ts';
-import { Certificates } from '#controllers/shard/certificate.ts';
-import { shardOf } from '#controllers/shard/facts.ts';
-import { failoverReconciler, failoverSources } from '#controllers/shard/failover.ts';
-import { Memory } from '#controllers/shard/memory.ts';
-import { shardReconciler } from '#controllers/shard/reconcile.ts';
-import { Sessions } from '#controllers/shard/sessions.ts';
-import { shardSources } from '#controllers/shard/sources.ts';
-import { Turns } from '#controllers/shard/turns.ts';
-import { clusterOf } from '#controllers/shard-cluster/facts.ts';
 import { MapReader } from '#controllers/shard-cluster/map-reader.ts';
-import { clusterReconciler } from '#controllers/shard-cluster/reconcile.ts';
-import { rolloutBudget } from '#controllers/shard-cluster/rollout-budget.ts';
-import { SchemaWatch } from '#controllers/shard-cluster/schema-watch.ts';
-import { clusterSources } from '#controllers/shard-cluster/sources.ts';
-import { migrationReconciler } from '#controllers/shard-migration/controller.ts';
-import { terminalWhenInvalid } from '#controllers/terminal.ts';
 import type { Engine } from '#engines/engine.ts';
-import { Applier } from '#kernel/apply.ts';
 import type { Authenticator } from '#kernel/auth.ts';
 import { type Clock, type Random, realClock } from '#kernel/clock.ts';
-import { Controller } from '#kernel/controller.ts';
-import { EventRecorder } from '#kernel/events.ts';
 import { Health } from '#kernel/health.ts';
 import { KubeClient, type KubeClientOptions } from '#kernel/kube-client.ts';
 import { LeaderElector } from '#kernel/leader.ts';
@@ -36,9 +16,9 @@ import { leaseStore } from '#kernel/lease-store.ts';
 import type { Log } from '#kernel/log.ts';
 import { Manager } from '#kernel/manager.ts';
 import { Metrics } from '#kernel/metrics.ts';
-import { specChanged, toSelf, watching } from '#kernel/source.ts';
 import { CachedMaps } from './cached-maps.ts';
 import type { OperatorConfig } from './config.ts';
+import { createControllers } from './controllers.ts';
 import { registerFleetMetrics } from './fleet-metrics.ts';
 import { startHttpServer } from './http-server.ts';
 import { startMapService } from './map-service/server.ts';
@@ -107,118 +87,20 @@ export function createOperator(options: OperatorOptions): Operator {
   const caches = createCaches({ client, log, metrics, namespaces: options.namespaces });
   const reflectors = Object.values(caches);
   const maps = new MapReader(caches.configMaps);
-  const secrets = new SecretReader({ client, clock });
   let mapCa = '';
 
-  const recorder = (controller: string): EventRecorder =>
-    new EventRecorder({
-      client,
-      controller: `shardwright.io/${controller}`,
-      instance: config.podName,
-      log,
-      metrics,
-      clock,
-    });
-  const applier = (fieldManager: string): Applier =>
-    new Applier({ client, fieldManager, caches: reflectors, clock });
-  const shared = { log, metrics, clock, random, resyncMs: config.resyncMs };
-  const engineOf = ({ spec }: { readonly spec: { readonly engine: { readonly type: string } } }): Engine => {
-    const engine = engines.find(candidate => candidate.type === spec.engine.type);
-    if (!engine) throw new Error(`no engine for ${spec.engine.type}`);
-    return engine;
-  };
-
-  const shardApplier = applier('shardwright-shard');
-  const turns = turnsOf(caches);
-  const controllers = [
-    new Controller({
-      ...shared,
-      name: 'shard-cluster',
-      workers: config.workers.shardClusters,
-      sources: clusterSources(caches, clock),
-      reconcile: terminalWhenInvalid(
-        clusterReconciler({
-          client,
-          applier: applier('shardwright-shard-cluster'),
-          caches,
-          secrets,
-          maps,
-          schemas: new SchemaWatch({ client, clock }),
-          events: recorder('shard-cluster-controller'),
-          clock,
-          randomBytes,
-          defaultImage: config.image,
-          mapService: { url: mapUrl(config), ca: () => mapCa },
-          enableCommand: namespace => enableCommand(config, namespace),
-        }),
-      ),
-    }),
-    new Controller({
-      ...shared,
-      name: 'shard',
-      workers: config.workers.shards,
-      sources: [...shardSources(caches, engines), turns],
-      reconcile: terminalWhenInvalid(
-        shardReconciler({
-          client,
-          applier: shardApplier,
-          caches,
-          secrets,
-          certificates: new Certificates({ secrets, applier: shardApplier, clock }),
-          sessions: new Sessions(config.workers.sessions),
-          memory: new Memory(),
-          turns,
-          engine: engineOf,
-          context: {
-            image: config.image,
-            imagePullPolicy: config.imagePullPolicy,
-            operator: { namespace: config.namespace, labels: config.podLabels },
-          },
-          events: recorder('shard-controller'),
-          clock,
-          random,
-          statisticsMs: config.statisticsMs,
-          sessionMs: 60_000,
-        }),
-      ),
-    }),
-    new Controller({
-      ...shared,
-      name: 'failover',
-      workers: 16,
-      backoff: { baseMs: 50, maxMs: 1000 },
-      sources: failoverSources(caches, engines),
-      reconcile: terminalWhenInvalid(
-        failoverReconciler({ client, caches, engine: engineOf, events: recorder('failover-controller') }),
-      ),
-    }),
-    new Controller({
-      ...shared,
-      name: 'shard-migration',
-      workers: 2,
-      sources: [watching({ reflector: caches.shardMigrations, map: toSelf, predicate: specChanged })],
-      reconcile: terminalWhenInvalid(
-        migrationReconciler(caches, {
-          applier: applier('shardwright-shard-migration'),
-          events: recorder('shard-migration-controller'),
-          clock,
-        }),
-      ),
-    }),
-    new Controller({
-      ...shared,
-      name: 'backup-policy',
-      workers: 2,
-      sources: [watching({ reflector: caches.backupPolicies, map: toSelf, predicate: specChanged })],
-      reconcile: terminalWhenInvalid(
-        backupPolicyReconciler(caches, {
-          applier: applier('shardwright-backup-policy'),
-          events: recorder('backup-policy-controller'),
-          clock,
-        }),
-      ),
-    }),
-  ];
+  const controllers = createControllers({
+    config,
+    engines,
+    client,
+    caches,
+    maps,
+    log,
+    metrics,
+    clock,
+    random,
+    mapCa: () => mapCa,
+  });
   registerFleetMetrics(metrics, caches);
   const manager = new Manager({
     reflectors,
@@ -288,31 +170,6 @@ export function createOperator(options: OperatorOptions): Operator {
       await manager.run(stop);
     },
   };
-}
-
-function turnsOf(caches: Caches): Turns {
-  return new Turns({
-    shardsOf: (namespace, cluster) =>
-      caches.shards.byIndex(byCluster, indexKey(namespace, cluster)).map(shardOf),
-    budgetOf: (namespace, name) => {
-      const raw = caches.shardClusters.get({ namespace, name });
-      return rolloutBudget(raw ? clusterOf(raw).spec.shards : 1);
-    },
-  });
-}
-
-export function mapUrl(config: OperatorConfig): string {
-  const port = config.mapServicePort === 443 ? '' : `:${config.mapServicePort}`;
-  return `https://${config.serviceName}.${config.namespace}.svc${port}`;
-}
-
-/** What lets the operator into a namespace. */
-export function enableCommand(config: OperatorConfig, namespace: string): string {
-  const { serviceName } = config;
-  return (
-    `kubectl create rolebinding ${serviceName} --namespace=${namespace} ` +
-    `--clusterrole=${serviceName}-namespaced --serviceaccount=${config.namespace}:${serviceName}`
-  );
 }
 
 function every(clock: Clock, ms: number, act: () => Promise<void>): Disposable {
