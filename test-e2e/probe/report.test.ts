@@ -43,6 +43,22 @@ describe('a report of a probe', () => {
     expect(report.timelines).toEqual([1, 2]);
   });
 
+  it('tells who was refused from who waited too long', () => {
+    const fail = (id: number, message: string): ProbeRecord => ({
+      type: 'fail',
+      id,
+      startedMs: 0,
+      endedMs: 1,
+      message,
+    });
+    const report = reportOf([
+      fail(1, 'Error: timeout expired'),
+      fail(2, 'Error: Query read timeout'),
+      fail(3, 'error: password authentication failed for user "app_g1"'),
+    ]);
+    expect([report.failed, report.refused]).toEqual([3, 1]);
+  });
+
   it('reads a log that is still being written', () => {
     expect(parseLog('{"type":"ready","atMs":1}\nnot a record\n{"type":"st')).toEqual([
       { type: 'ready', atMs: 1 },

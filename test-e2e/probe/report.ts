@@ -13,6 +13,8 @@ export interface ProbeReport {
   readonly missing: readonly number[] | undefined;
   readonly oldTimelineAcks: readonly Acknowledged[];
   readonly timelines: readonly number[];
+  /** Attempts that were answered with an error, or cut off: not those that a busy machine let run into their time-out. */
+  readonly refused: number;
   /** How often each error came, most frequent first. */
   readonly errors: readonly (readonly [message: string, count: number])[];
 }
@@ -23,6 +25,7 @@ export function reportOf(records: readonly ProbeRecord[]): ProbeReport {
   return {
     acknowledged: acks.length,
     failed: failures.length,
+    refused: failures.filter(({ message }) => !/time-?out/i.test(message)).length,
     longestGapMs: longestGap(records),
     missing: missingOf(records),
     oldTimelineAcks: oldTimelineAcks(records),
