@@ -6,6 +6,10 @@ function ack(id: number, startedMs: number, endedMs: number, timeline = 1): Prob
   return { type: 'ack', id, startedMs, endedMs, timeline };
 }
 
+function fail(id: number, message: string): ProbeRecord {
+  return { type: 'fail', id, startedMs: 0, endedMs: 1, message };
+}
+
 const stored = (...ranges: [number, number][]): ProbeRecord => ({ type: 'stored', ranges });
 
 describe('a report of a probe', () => {
@@ -44,13 +48,6 @@ describe('a report of a probe', () => {
   });
 
   it('tells who was refused from who waited too long', () => {
-    const fail = (id: number, message: string): ProbeRecord => ({
-      type: 'fail',
-      id,
-      startedMs: 0,
-      endedMs: 1,
-      message,
-    });
     const report = reportOf([
       fail(1, 'Error: timeout expired'),
       fail(2, 'Error: Query read timeout'),
