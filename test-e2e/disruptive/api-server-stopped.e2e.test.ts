@@ -1,7 +1,7 @@
-/** The API server answers nobody for a minute: databases take writes all the same, and the operator works on afterwards. */
+/** There is no API server for a minute: databases take writes all the same, and the operator works on afterwards. */
 import { beforeAll, expect, it } from 'vitest';
 import { connectClient } from '#test-e2e/support/client.ts';
-import { pauseApiServer } from '#test-e2e/support/faults.ts';
+import { stopApiServer } from '#test-e2e/support/faults.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
 import { ShardClusters } from '#test-e2e/support/resources.ts';
@@ -20,16 +20,16 @@ beforeAll(async () => {
 it('keeps taking writes for 60 s without an API server, on the same primary', async ({ skip }) => {
   const ns = space.current;
   skip(ns.cluster.kindName === undefined, 'the API server can be stopped on a kind cluster only');
-  const primary = await ns.primaryOf('fleet-0');
   const [fresh, pooled] = await Promise.all([probeShard(ns), probeShard(ns, { mode: 'pooled', port: 6432 })]);
   const stoppedAt = Date.now();
-  const stopped = await pauseApiServer(ns.cluster);
+  let resumedAt = stoppedAt;
+  const stopped = await stopApiServer(ns.cluster);
   try {
     await new Promise(resolve => setTimeout(resolve, stoppedMs));
   } finally {
+    resumedAt = Date.now();
     await stopped.undo();
   }
-  const resumedAt = Date.now();
   for (const [what, probe] of [
     ['API server stopped for 60 s, new connections', fresh],
     ['API server stopped for 60 s, pooled', pooled],
@@ -37,15 +37,15 @@ it('keeps taking writes for 60 s without an API server, on the same primary', as
     const report = await probe.finish();
     tell(what, report);
     expect(report.missing).toEqual([]);
-    expect(report.timelines, 'no primary was changed').toHaveLength(1);
-    const meanwhile = report.records.filter(
-      record => record.type === 'ack' && record.startedMs > stoppedAt && record.endedMs < resumedAt,
-    );
+    expect(report.oldTimelineAcks).toEqual([]);
+    const meanwhile = report.records
+      .filter(record => record.type === 'ack')
+      .filter(ack => ack.startedMs > stoppedAt && ack.endedMs < resumedAt);
+    expect(new Set(meanwhile.map(ack => ack.timeline)).size, 'no primary was changed').toBe(1);
     // Ten a second were tried; half of them is far more than a demoted primary would take.
     expect(meanwhile.length).toBeGreaterThan((stoppedMs / 100) * 0.5);
   }
   await ns.current('fleet', { deadlineMs: 300_000 });
-  expect(await ns.primaryOf('fleet-0')).toBe(primary);
 });
 
 it('reconciles again afterwards, and clients read the map', async () => {

@@ -26,17 +26,14 @@ export async function pauseNode(cluster: TestCluster, node: string): Promise<Fau
   };
 }
 
-/**
- * Freezes the API server: connections stay open, nothing is answered. The kubelet of its node is stopped meanwhile, or its
- * liveness probe would end the process.
- */
-export async function pauseApiServer(cluster: TestCluster): Promise<Fault> {
+/** Ends the API server's process; the kubelet, which would start it again, is stopped until the fault is undone. */
+export async function stopApiServer(cluster: TestCluster): Promise<Fault> {
   if (cluster.kindName === undefined) throw new Error('only an API server of ours can be stopped');
   const node = `${cluster.kindName}-control-plane`;
-  await onNode(node, 'systemctl stop kubelet && pkill -STOP -x kube-apiserver');
+  await onNode(node, 'systemctl stop kubelet && pkill -KILL -x kube-apiserver');
   return {
     async undo() {
-      await onNode(node, 'pkill -CONT -x kube-apiserver; systemctl start kubelet');
+      await onNode(node, 'systemctl start kubelet');
       await untilApiServerAnswers(cluster);
     },
   };
@@ -48,7 +45,7 @@ async function untilApiServerAnswers(cluster: TestCluster): Promise<void> {
       await cluster.kube.raw('/readyz', { deadlineMs: 2000 });
       return;
     } catch (error) {
-      if (attempt === 60) throw error;
+      if (attempt === 120) throw error;
       await new Promise(resolve => setTimeout(resolve, 1000));
     }
   }
