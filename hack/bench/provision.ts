@@ -36,10 +36,10 @@ export async function run(): Promise<object> {
 
 async function measure(namespace: TestNamespace, shards: number): Promise<Figures> {
   const [ready, bare]: [number[], number[]] = [[], []];
-  for (let round = 1; round <= rounds; round++) {
+  for (let turn = 1; turn <= rounds; turn++) {
     bare.push(await bareSeconds(namespace, shards));
     ready.push(await fleetSeconds(namespace, shards));
-    report(`${shards} shards, round ${round}: Ready after ${ready.at(-1)} s, bare after ${bare.at(-1)} s`);
+    report(`${shards} shards, round ${turn}: Ready after ${ready.at(-1)} s, bare after ${bare.at(-1)} s`);
   }
   const [readySeconds, bareMedian] = [median(ready), median(bare)];
   return { readySeconds, bareSeconds: bareMedian, ratio: round(readySeconds / bareMedian) };
