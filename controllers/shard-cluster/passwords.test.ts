@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { verifies } from '#controllers/secrets/scram.ts';
+import { verifies } from '#engines/scram.ts';
 import {
   DISTRIBUTION_MS,
   decidePasswords,

@@ -10,8 +10,9 @@
  * Clients that read the Secret only once must be restarted between 2 and 3, or use the library. Every step is read from
  * the Secrets themselves. Pure but for the randomness that is handed in.
  */
-import { scramVerifier, verifies } from '#controllers/secrets/scram.ts';
+
 import { verifierVersion } from '#controllers/secrets/verifier-version.ts';
+import { scramVerifier, verifies } from '#engines/scram.ts';
 import { digest } from '#kernel/canonical.ts';
 
 /** Kubelets renew mounted Secrets within their sync period (1 minute) and their cache's age (1 minute). */

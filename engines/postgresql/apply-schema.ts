@@ -6,10 +6,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Client, DatabaseError } from 'pg';
 import type { SchemaFile } from '#engines/engine.ts';
 import { SchemaError } from '#engines/errors.ts';
+import { scramVerifier } from '#engines/scram.ts';
 import { messageOf, transaction } from './connection.ts';
 import { roles } from './names.ts';
 import { schemaLogin } from './schema-sql.ts';
-import { scramVerifier } from './scram.ts';
 import { quoteIdentifier, quoteLiteral } from './sql-text.ts';
 
 /** Longest message that goes into a condition. */

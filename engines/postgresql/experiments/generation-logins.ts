@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { AccessInput } from '#engines/engine.ts';
-import { scramVerifier } from '../scram.ts';
+import { scramVerifier } from '#engines/scram.ts';
 import { forward, login, outcome, podsWithRole, report, session, until } from './cluster.ts';
 
 const [shard = 'social-0', namespace = 'default'] = process.argv.slice(2);

@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import type { ApplicationClient, RunningDatabase, SessionFixture } from '#engines/conformance.ts';
+import { scramVerifier } from '#engines/scram.ts';
 import { postgresql } from '../engine.ts';
 import { roles } from '../names.ts';
-import { scramVerifier } from '../scram.ts';
 import { type PostgresContainer, startPostgres } from './container.ts';
 import { sampleShard } from './shard.ts';
 
