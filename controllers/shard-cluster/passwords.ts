@@ -23,7 +23,7 @@ export type Fields = Readonly<Record<string, string>>;
 /** Random bytes, injected: `randomBytes` of node:crypto outside tests. */
 export type RandomBytes = (size: number) => Buffer;
 
-const INTERNAL_PASSWORDS = ['superuser', 'replication', 'pooler', 'rest'] as const;
+const INTERNAL_PASSWORDS = ['superuser', 'replication', 'rest'] as const;
 
 /** Annotations of the application's Secret that carry a rotation. */
 export const rotationAnnotations = {
