@@ -25,9 +25,16 @@ const failureLines = 25;
 
 const current = new AsyncLocalStorage<Step>();
 const running = new Set<Step>();
-const terminal = process.stdout.isTTY && process.env['CI'] === undefined;
+let out: NodeJS.WriteStream = process.stdout;
+let terminal = out.isTTY && process.env['CI'] === undefined;
 let timer: NodeJS.Timeout | undefined;
 let lastHeartbeatMs = 0;
+
+/** For programs whose standard output is their result. */
+export function progressToStandardError(): void {
+  out = process.stderr;
+  terminal = out.isTTY && process.env['CI'] === undefined;
+}
 
 /** Milliseconds since this process started. */
 const now = (): number => performance.now();
@@ -45,8 +52,8 @@ function clock(): string {
 }
 
 function line(mark: string, text: string): void {
-  if (terminal) process.stdout.write('\r\u001b[K');
-  process.stdout.write(`${clock()} ${mark} ${text}\n`);
+  if (terminal) out.write('\r\u001b[K');
+  out.write(`${clock()} ${mark} ${text}\n`);
   draw();
 }
 
@@ -58,7 +65,7 @@ function draw(): void {
         `${title} ${duration(now() - startedMs)}${how ? ` (${how})` : ''}`,
     )
     .join(' | ');
-  process.stdout.write(`\r\u001b[K      ${shown.slice(0, (process.stdout.columns || 100) - 8)}`);
+  out.write(`\r\u001b[K      ${shown.slice(0, (out.columns || 100) - 8)}`);
 }
 
 function tick(): void {
@@ -131,8 +138,8 @@ export async function step<T>(title: string, work: () => Promise<T>): Promise<T>
     if (entry.log) {
       await new Promise<void>(resolve => entry.log?.end(resolve));
       const tail = readFileSync(entry.logPath, 'utf8').trimEnd().split('\n').slice(-failureLines);
-      for (const text of tail) process.stdout.write(`        ${text}\n`);
-      process.stdout.write(`        (all of it: ${entry.logPath})\n`);
+      for (const text of tail) out.write(`        ${text}\n`);
+      out.write(`        (all of it: ${entry.logPath})\n`);
     }
     throw error;
   }
@@ -144,7 +151,7 @@ function finish(entry: Step): void {
   if (running.size === 0 && timer) {
     clearInterval(timer);
     timer = undefined;
-    if (terminal) process.stdout.write('\r\u001b[K');
+    if (terminal) out.write('\r\u001b[K');
   }
 }
 

@@ -2,6 +2,7 @@
  * `npm run bench -- NAME`: prints the bench's figures as one line of JSON on standard output, and nothing else there.
  * Benches are the files of this folder that the table names.
  */
+import { progressToStandardError } from '#hack/progress.ts';
 import type { Bench } from './bench.ts';
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
@@ -19,6 +20,7 @@ if (load === undefined) {
   );
   process.exitCode = 2;
 } else {
+  progressToStandardError();
   const bench = await load();
   process.stdout.write(`${JSON.stringify(await bench.run())}\n`);
 }
