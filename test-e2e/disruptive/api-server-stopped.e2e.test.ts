@@ -6,6 +6,7 @@ import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
 import { ShardClusters } from '#test-e2e/support/resources.ts';
 import { useNamespace } from '#test-e2e/support/use-namespace.ts';
+import { eventually } from '#test-e2e/support/wait.ts';
 
 const space = useNamespace('apiserver');
 const stoppedMs = 60_000;
@@ -53,6 +54,9 @@ it('reconciles again afterwards, and clients read the map', async () => {
   await ns.patch(ShardClusters, 'fleet', { spec: { engine: { parameters: { work_mem: '6MB' } } } });
   await ns.current();
   await using client = await connectClient(ns);
-  const { rows } = await client.forKey(1).query('SHOW work_mem');
-  expect(rows).toEqual([{ work_mem: '6MB' }]);
+  // Members take a setting up within one of Patroni's loops.
+  await eventually('the new value is in force', ns.name, async () => {
+    const { rows } = await client.forKey(1).query<{ work_mem: string }>('SHOW work_mem');
+    return rows[0]?.work_mem === '6MB' ? true : undefined;
+  });
 });
