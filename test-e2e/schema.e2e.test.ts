@@ -84,7 +84,12 @@ it('says so when an applied file was changed afterwards', async () => {
       '05.sql': "INSERT INTO applied VALUES ('05')",
     }),
   );
-  const found = await ns.until(ShardClusters, 'fleet', hasCondition('SchemaApplied', 'False'));
-  expect(found.status?.conditions?.find(({ type }) => type === 'SchemaApplied')?.message).toContain('02.sql');
+  // Until a shard has looked at the files the condition is False as well: they are on their way.
+  await ns.until(ShardClusters, 'fleet', found => {
+    const schemaApplied = found?.status?.conditions?.find(({ type }) => type === 'SchemaApplied');
+    return schemaApplied?.status === 'False' && schemaApplied.message.includes('02.sql')
+      ? undefined
+      : `SchemaApplied is ${schemaApplied?.status}: ${schemaApplied?.message}`;
+  });
   expect(await sql('fleet-0', "SELECT count(*) FROM applied WHERE file = 'changed'")).toEqual(['0']);
 });

@@ -22,6 +22,7 @@ import { type ClusterFacts, clusterOf } from './facts.ts';
 import { decideFinalizer, writeFinalizer } from './finalizer.ts';
 import { assertNoHeader, createPage, MapExistsError } from './map-writes.ts';
 import type { Problem } from './problems.ts';
+import { onceApplied } from './rollout-budget.ts';
 import { SCHEMA_EVERY_MS } from './schema-watch.ts';
 import { ensureSecrets, type SecretsResult } from './secrets.ts';
 import { clusterStatus } from './status.ts';
@@ -141,11 +142,12 @@ async function reconcile(
     if (!(error instanceof MapExistsError)) throw error;
     return { requeueAfterMs: CACHE_LAG_MS };
   }
+  const applied = plan.actions.filter(({ kind }) => kind === 'ApplyShard');
   await writeStatus(
     deps,
     subject,
     {
-      shards,
+      shards: onceApplied(shards, new Set(applied.map(({ object }) => object.metadata.name))),
       plan: { ...plan, problem: subject.refused ?? plan.problem },
       pages: stored?.pages.length ?? plan.actions.filter(action => action.kind === 'CreatePage').length,
       rotating: secrets.rotating,

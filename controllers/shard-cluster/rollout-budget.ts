@@ -64,6 +64,18 @@ export function isSettled(shard: Shard): boolean {
   );
 }
 
+/**
+ * Shards once these were applied, although the caches do not show it yet: their statuses speak of the spec before, so none of
+ * them is settled. Otherwise a fleet would be called Ready between a change and its first effect.
+ */
+export function onceApplied(shards: readonly Shard[], applied: ReadonlySet<string>): readonly Shard[] {
+  return shards.map(shard => {
+    const { metadata } = shard;
+    if (!applied.has(metadata.name)) return shard;
+    return { ...shard, metadata: { ...metadata, generation: (metadata.generation ?? 0) + 1 } };
+  });
+}
+
 function disrupts(old: ShardSpec, next: ShardSpec): boolean {
   return DISRUPTIVE.some(field => !sameJson(old[field], next[field]));
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { clusterWith, condition, settled, shardWith } from '#controllers/testing/objects.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import { firstMap } from './map-from-spec.ts';
+import { onceApplied } from './rollout-budget.ts';
 import { type ClusterStatusInput, clusterStatus } from './status.ts';
 
 const cluster = clusterWith({ shards: 2 });
@@ -31,6 +32,13 @@ function statusOf(over: Partial<ClusterStatusInput> = {}) {
 }
 
 describe('the status of a fleet', () => {
+  test('is not settled by what a shard said before it was changed', () => {
+    const shards = onceApplied([shard(0), shard(1)], new Set(['social-1']));
+    const { fields, by } = statusOf({ shards });
+    expect(by['Reconciling']).toMatch(/^True /);
+    expect(fields.phase).not.toBe('Ready');
+  });
+
   test('Ready when every shard is', () => {
     const { fields, by } = statusOf();
     expect(fields).toMatchObject({ phase: 'Ready', shards: 2, readyShards: 2, map: { epoch: 1, pages: 3 } });
