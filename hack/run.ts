@@ -7,6 +7,7 @@ import { constants, createWriteStream } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { finished } from 'node:stream/promises';
+import { StringDecoder } from 'node:string_decoder';
 import { binDir, repoDir } from '#hack/paths.ts';
 import { currentLog } from '#hack/progress.ts';
 import { SetupError } from '#hack/setup-error.ts';
@@ -75,6 +76,7 @@ export async function tryRun(
   });
   const log = currentLog();
   log?.(`$ ${command} ${args.join(' ')}\n`);
+  const decoder = new StringDecoder('utf8');
   let stdout = '';
   let stderr = '';
   const note = (chunk: Buffer): void => {
@@ -87,7 +89,8 @@ export async function tryRun(
   if (file) child.stdout?.pipe(file);
   else
     child.stdout?.on('data', (chunk: Buffer) => {
-      stdout += chunk.toString();
+      // A character of several bytes may come in two chunks.
+      stdout += decoder.write(chunk);
       if (!options.quiet) log?.(chunk);
     });
   child.stderr?.on('data', note);

@@ -158,12 +158,23 @@ async function reconcile(
   return soonest([secrets.againMs, cluster.spec.schema ? SCHEMA_EVERY_MS : undefined]);
 }
 
-/** Shards and map of a deleted fleet of the same name: garbage collection is at it, and they say nothing about this one. */
+/**
+ * Shards, map and members' stores of a deleted fleet of the same name: garbage collection is at it, and they say nothing about
+ * this one. A store that is taken over would tell new members that their database exists already.
+ */
 function remainsOfAnother({ caches }: ClusterDeps, { kind, metadata }: ShardCluster): boolean {
   const key = indexKey(metadata.namespace, metadata.name);
-  const objects = [...caches.shards.byIndex(byCluster, key), ...caches.configMaps.byIndex(byCluster, key)];
+  const shards = caches.shards.byIndex(byCluster, key);
+  const living = new Set([metadata.uid, ...shards.map(shard => shard.metadata.uid)]);
+  const objects = [
+    ...shards,
+    ...caches.configMaps.byIndex(byCluster, key),
+    ...caches.endpoints.byIndex(byCluster, key),
+  ];
   return objects.some(object =>
-    object.metadata.ownerReferences?.some(owner => owner.kind === kind && owner.uid !== metadata.uid),
+    object.metadata.ownerReferences?.some(
+      owner => (owner.kind === kind || owner.kind === 'Shard') && !living.has(owner.uid),
+    ),
   );
 }
 
