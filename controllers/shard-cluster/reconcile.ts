@@ -165,6 +165,8 @@ async function reconcile(
 function remainsOfAnother({ caches }: ClusterDeps, { kind, metadata }: ShardCluster): boolean {
   const key = indexKey(metadata.namespace, metadata.name);
   const shards = caches.shards.byIndex(byCluster, key);
+  // Members that still stop write into the store, by name: also into one that was made for their successors.
+  if (shards.length === 0 && caches.pods.byIndex(byCluster, key).length > 0) return true;
   const living = new Set([metadata.uid, ...shards.map(shard => shard.metadata.uid)]);
   const objects = [
     ...shards,
