@@ -166,17 +166,10 @@ function remainsOfAnother({ caches }: ClusterDeps, { kind, metadata }: ShardClus
   const key = indexKey(metadata.namespace, metadata.name);
   const shards = caches.shards.byIndex(byCluster, key);
   // Members that still stop write into the store, by name: also into one that was made for their successors.
-  if (shards.length === 0 && caches.pods.byIndex(byCluster, key).length > 0) return true;
-  const living = new Set([metadata.uid, ...shards.map(shard => shard.metadata.uid)]);
-  const objects = [
-    ...shards,
-    ...caches.configMaps.byIndex(byCluster, key),
-    ...caches.endpoints.byIndex(byCluster, key),
-  ];
-  return objects.some(object =>
-    object.metadata.ownerReferences?.some(
-      owner => (owner.kind === kind || owner.kind === 'Shard') && !living.has(owner.uid),
-    ),
+  const members = [...caches.pods.byIndex(byCluster, key), ...caches.endpoints.byIndex(byCluster, key)];
+  if (shards.length === 0 && members.length > 0) return true;
+  return [...shards, ...caches.configMaps.byIndex(byCluster, key)].some(object =>
+    object.metadata.ownerReferences?.some(owner => owner.kind === kind && owner.uid !== metadata.uid),
   );
 }
 
