@@ -113,17 +113,7 @@ await primary.client.query(
   `SELECT pg_create_logical_replication_slot('move', 'test_decoding', false, false, true)`,
 );
 await write();
-report(
-  'slot is synced to the standby',
-  await until(
-    result => result === 'ok',
-    async () => {
-      await write();
-      await consume();
-      await synced(standby);
-    },
-  ),
-);
+report('slot is synced to the standby', await untilSynced());
 await write();
 await consume();
 await write();
@@ -148,17 +138,7 @@ report(
   'dropping the leftover',
   await outcome(() => standby.client.query(`SELECT pg_drop_replication_slot('move')`)),
 );
-report(
-  'slot is synced again',
-  await until(
-    result => result === 'ok',
-    async () => {
-      await write();
-      await consume();
-      await synced(standby);
-    },
-  ),
-);
+report('slot is synced again', await untilSynced());
 
 await write();
 await switchover();
@@ -200,3 +180,15 @@ for (const [what, value] of [
 await setting(null);
 await primary.client.query(`SELECT pg_drop_replication_slot('move'); DROP TABLE moved`);
 process.exit(0);
+
+/** Writes and reads on until the standby has the slot too. */
+function untilSynced() {
+  return until(
+    result => result === 'ok',
+    async () => {
+      await write();
+      await consume();
+      await synced(standby);
+    },
+  );
+}
