@@ -16,6 +16,7 @@ SOCKETS = '/run/postgresql'
 VOLUME = '/var/lib/postgresql'
 PATRONI = '/tmp/patroni'
 PASSFILE = '/tmp/pgpass'
+AGREED = PATRONI + '/agreed'
 
 
 def read_password(name):
@@ -102,9 +103,9 @@ class Database:
     def _check_passwords(self):
         if self._passwords_due is None or time.monotonic() < self._passwords_due:
             return
-        # A flag file, because the check runs in a process of its own.
-        if os.path.exists(PATRONI + '/agreed'):
-            os.unlink(PATRONI + '/agreed')
+        # Told through a file, because the check runs in a process of its own; by version, because a check that began before
+        # the passwords changed can end after that.
+        if read_file(AGREED) == passwords_version():
             self._passwords_due = None
             return
         self._passwords_due = time.monotonic() + 5.0
@@ -112,9 +113,23 @@ class Database:
 
 
 def agree_on_passwords():
+    version = passwords_version()
     wanted = {'postgres': read_password('superuser'), 'standby': read_password('replication')}
     if passwords.synchronize(SOCKETS, wanted):
-        write_file('agreed', '')
+        write_file(os.path.basename(AGREED), version)
+
+
+def passwords_version():
+    """The folder that the kubelet points `..data` at: a new one with every change."""
+    return os.readlink(os.path.join(PASSWORDS, '..data'))
+
+
+def read_file(path):
+    try:
+        with open(path, encoding='utf-8') as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def read_postmaster_pid():
