@@ -21,6 +21,7 @@ import {
   Pods,
   RoleBindings,
   Roles,
+  Secrets,
   ServiceAccounts,
   Services,
   StatefulSets,
@@ -45,6 +46,21 @@ export const ownResources: readonly Resource[] = [
   ShardMigrations,
   BackupPolicies,
   Certificates,
+];
+
+/** Kinds of which the operator makes objects for a fleet. Pods and claims follow from them. */
+export const madeResources: readonly Resource[] = [
+  Shards,
+  ConfigMaps,
+  Secrets,
+  Services,
+  ServiceAccounts,
+  Roles,
+  RoleBindings,
+  StatefulSets,
+  PodDisruptionBudgets,
+  NetworkPolicies,
+  EndpointsObjects,
 ];
 
 /** Index of children by `<namespace>/<Shard>`. */

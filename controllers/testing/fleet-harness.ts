@@ -3,7 +3,7 @@
  * around it and the databases are simulated. For *.api.test.ts.
  */
 
-import { ownResources, ShardClusters, Shards } from '#controllers/caches.ts';
+import { madeResources, ownResources, ShardClusters } from '#controllers/caches.ts';
 import { isMapPage, readMap } from '#controllers/shard-cluster/map-config-maps.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { parseShardCluster } from '#crds/api/shard-cluster.ts';
@@ -13,19 +13,8 @@ import { accessAuth } from '#hack/local-apiserver.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import { type Log, silentLog } from '#kernel/log.ts';
 import type { KubeObject } from '#kernel/object.ts';
-import { defineResource, type Resource } from '#kernel/resource.ts';
-import {
-  ConfigMaps,
-  EndpointsObjects,
-  NetworkPolicies,
-  PodDisruptionBudgets,
-  RoleBindings,
-  Roles,
-  Secrets,
-  ServiceAccounts,
-  Services,
-  StatefulSets,
-} from '#kernel/resources.ts';
+import { defineResource } from '#kernel/resource.ts';
+import { Secrets } from '#kernel/resources.ts';
 import { parseConfig } from '#operator/config.ts';
 import { createOperator, type Operator } from '#operator/operator.ts';
 import { FakeDatabases } from './fake-database.ts';
@@ -68,20 +57,6 @@ export const fleetSpec = {
   members: 2,
   storage: { size: '1Gi' },
 } as const;
-
-const MADE_KINDS: readonly Resource[] = [
-  Shards,
-  ConfigMaps,
-  Secrets,
-  Services,
-  ServiceAccounts,
-  Roles,
-  RoleBindings,
-  StatefulSets,
-  PodDisruptionBudgets,
-  NetworkPolicies,
-  EndpointsObjects,
-];
 
 /** What a scheduler posts to a pod. */
 const Bindings = defineResource({ apiVersion: 'v1', kind: 'Binding', plural: 'pods', namespaced: true });
@@ -177,7 +152,7 @@ function startOperator(
 
 async function snapshot(client: KubeClient, namespace: string): Promise<Readonly<Record<string, unknown>>> {
   const lists = await Promise.all(
-    MADE_KINDS.map(async resource => {
+    madeResources.map(async resource => {
       const { items } = await client.list<KubeObject>(resource, { namespace });
       return items.filter(item => item.metadata.labels?.['shardwright.io/cluster'] !== undefined);
     }),

@@ -1,39 +1,12 @@
 /** After a fleet is deleted, nothing of it may stay: objects of every kind that the operator makes, by its label. */
+import { madeResources } from '#controllers/caches.ts';
 import { labels } from '#crds/api/names.ts';
 import type { Resource } from '#kernel/resource.ts';
-import {
-  ConfigMaps,
-  EndpointsObjects,
-  NetworkPolicies,
-  PersistentVolumeClaims,
-  PodDisruptionBudgets,
-  Pods,
-  RoleBindings,
-  Roles,
-  Secrets,
-  ServiceAccounts,
-  Services,
-  StatefulSets,
-} from '#kernel/resources.ts';
+import { PersistentVolumeClaims, Pods } from '#kernel/resources.ts';
 import { testCluster } from './cluster.ts';
-import { Shards } from './resources.ts';
 import { eventually } from './wait.ts';
 
-const kinds: readonly Resource[] = [
-  Shards,
-  StatefulSets,
-  Pods,
-  Services,
-  EndpointsObjects,
-  ConfigMaps,
-  Secrets,
-  ServiceAccounts,
-  Roles,
-  RoleBindings,
-  PodDisruptionBudgets,
-  NetworkPolicies,
-  PersistentVolumeClaims,
-];
+const kinds: readonly Resource[] = [...madeResources, Pods, PersistentVolumeClaims];
 
 /** `Kind/name` of everything in the namespace that carries a fleet's label. */
 export async function belongings(namespace: string, cluster?: string): Promise<string[]> {

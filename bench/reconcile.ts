@@ -62,7 +62,7 @@ export const run: Bench['run'] = async () => {
   const [kwok] = await Promise.all([
     ensureTool('kwok'),
     ...['operator', 'world'].map(name =>
-      bundleProgram(join(repoDir, `hack/bench/reconcile-${name}.ts`), join(dir, `${name}.mjs`)),
+      bundleProgram(join(repoDir, `bench/reconcile-${name}.ts`), join(dir, `${name}.mjs`)),
     ),
   ]);
   const server = await LocalApiServer.start();

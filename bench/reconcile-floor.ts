@@ -2,48 +2,24 @@
  * The floor: the objects that the operator made, as they are in the API, created once more in another namespace by a loop
  * that does nothing else, over ten connections.
  */
-import { ownResources, Shards } from '#controllers/caches.ts';
+import { madeResources, ownResources } from '#controllers/caches.ts';
 import { labels } from '#crds/api/names.ts';
 import type { Authenticator } from '#kernel/auth.ts';
 import { KubeClient } from '#kernel/kube-client.ts';
 import type { KubeObject } from '#kernel/object.ts';
-import type { Resource } from '#kernel/resource.ts';
-import {
-  ConfigMaps,
-  EndpointsObjects,
-  NetworkPolicies,
-  PodDisruptionBudgets,
-  RoleBindings,
-  Roles,
-  Secrets,
-  ServiceAccounts,
-  Services,
-  StatefulSets,
-} from '#kernel/resources.ts';
 
 const CONNECTIONS = 10;
-
-/** Kinds of which the operator makes objects; their order in the loop does not matter to the API server. */
-const made: readonly Resource[] = [
-  Shards,
-  Secrets,
-  ServiceAccounts,
-  Roles,
-  RoleBindings,
-  EndpointsObjects,
-  ConfigMaps,
-  Services,
-  StatefulSets,
-  PodDisruptionBudgets,
-  NetworkPolicies,
-];
 
 /** What the operator made in the namespace; events, which are news and not objects of a fleet, are left out. */
 export async function objectsOf(client: KubeClient, namespace: string): Promise<readonly KubeObject[]> {
   const scope = { namespace, labelSelector: `${labels.managedBy}=${labels.managedByValue}` };
-  const lists = await Promise.all(made.map(resource => client.list<KubeObject>(resource, scope)));
+  const lists = await Promise.all(madeResources.map(resource => client.list<KubeObject>(resource, scope)));
   return lists.flatMap(({ items }, i) =>
-    items.map(item => ({ ...item, apiVersion: made[i]?.apiVersion ?? '', kind: made[i]?.kind ?? '' })),
+    items.map(item => ({
+      ...item,
+      apiVersion: madeResources[i]?.apiVersion ?? '',
+      kind: madeResources[i]?.kind ?? '',
+    })),
   );
 }
 
