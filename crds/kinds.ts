@@ -1,11 +1,12 @@
 /** Each kind as the API server is to know it: its schemas, what `kubectl get` shows, and rules on the object as a whole. */
 import type { z } from 'zod';
 import { backupPolicySpec, backupPolicyStatus } from './api/backup-policy.ts';
+import { shardMigrationStatus } from './api/migration/status.ts';
 import { type Resource, resources } from './api/names.ts';
 import type { Rule } from './api/rules.ts';
 import { shardSpec, shardStatus } from './api/shard.ts';
 import { shardClusterSpec, shardClusterStatus } from './api/shard-cluster.ts';
-import { shardMigrationSpec, shardMigrationStatus } from './api/shard-migration.ts';
+import { shardMigrationSpec } from './api/shard-migration.ts';
 
 export interface PrinterColumn {
   readonly name: string;
@@ -141,18 +142,31 @@ export const kinds: readonly Kind[] = [
     status: shardMigrationStatus,
     rules: [migrationName],
     columns: [
-      { name: 'Cluster', type: 'string', jsonPath: '.spec.cluster.name' },
+      { name: 'Operation', type: 'string', jsonPath: '.status.operation' },
       phase,
       { name: 'Percent', type: 'integer', jsonPath: '.status.progress.percent' },
-      { name: 'Lag', type: 'integer', jsonPath: '.status.progress.lagBytes' },
-      { name: 'Stall ms', type: 'integer', jsonPath: '.status.cutover.writeStallMs' },
-      age,
+      {
+        name: 'Lag',
+        type: 'integer',
+        jsonPath: '.status.progress.lagBytes',
+        description: 'Bytes of write-ahead log.',
+      },
+      {
+        name: 'Stall ms',
+        type: 'integer',
+        jsonPath: '.status.cutover.writeStallMs',
+        description: 'Longest time that writes waited.',
+      },
       {
         name: 'Message',
         type: 'string',
         jsonPath: '.status.conditions[?(@.type=="Ready")].message',
-        priority: 1,
       },
+      age,
+      { name: 'Cluster', type: 'string', jsonPath: '.spec.cluster.name', priority: 1 },
+      { name: 'Rows', type: 'integer', jsonPath: '.status.progress.rowsCopied', priority: 1 },
+      { name: 'Rollback until', type: 'string', jsonPath: '.status.rollbackUntil', priority: 1 },
+      { name: 'Waiting for', type: 'string', jsonPath: '.status.waitingFor', priority: 1 },
     ],
   },
   {

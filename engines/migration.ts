@@ -68,9 +68,11 @@ export type FenceResult =
   | { readonly kind: 'Undone'; readonly reason: string; readonly message: string };
 
 export interface Finding {
-  /** Stable name of the check, in CamelCase: can be listed in spec.preflight.ignore if it is a warning. */
+  /** Stable name of the check, in CamelCase, as it can be listed in spec.preflight.ignore. */
   readonly check: string;
   readonly severity: 'error' | 'warning';
+  /** An error that a person may accept by listing it in spec.preflight.ignore. A warning always can be. */
+  readonly overridable?: boolean;
   /** What is wrong, and where. */
   readonly message: string;
   /** What to do about it. */

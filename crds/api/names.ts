@@ -69,6 +69,12 @@ export const annotations = {
   rotate: 'shardwright.io/rotate',
   /** On a ShardCluster: a value not seen before gives the fleet's own authority a successor. */
   rotateAuthority: 'shardwright.io/rotate-ca',
+  /** On a ShardMigration with a manual cutover: any value approves it, as spec.cutover.approved does. */
+  cutover: 'shardwright.io/cutover',
+  /** On a ShardMigration after the cutover: any value ends the rollback window. */
+  finish: 'shardwright.io/finish',
+  /** On a ShardMigration that is being deleted: `"true"` lets it go with what it could not clean up. */
+  letGo: 'shardwright.io/let-go',
 } as const;
 
 /** Labels of everything that belongs to a fleet. */

@@ -1,79 +1,12 @@
 /** ShardMigration: one change of who owns what, carried out in phases that can be watched, suspended and undone. */
 import { z } from 'zod';
-import { cron, duration, localReference, metadata, objectName, quantity, regionName } from './common.ts';
-import { conditions } from './conditions.ts';
+import { duration, localReference, metadata } from './common.ts';
+import { cutover } from './migration/cutover.ts';
+import { merge, move, operations, slots, split } from './migration/operations.ts';
+import { shardMigrationStatus } from './migration/status.ts';
 import { apiVersion } from './names.ts';
 import { parseObject } from './parse.ts';
-import { immutable, listAtomic, listSet, withRules } from './rules.ts';
-
-const slot = z.int().min(0).max(1_048_575);
-
-const split = z.object({
-  shard: objectName.describe('The Shard to split.'),
-  into: z.int().min(2).max(64).default(2).describe('Shards that it becomes, itself included.'),
-});
-
-const merge = withRules(
-  z.object({
-    shards: listSet(z.array(objectName).min(2).max(64)).describe('The Shards to merge.'),
-    into: objectName.exactOptional().describe('The one that remains; the first of them if absent.'),
-  }),
-  {
-    rule: '!has(self.into) || self.into in self.shards',
-    message: 'merge.into must be one of merge.shards',
-    fieldPath: '.into',
-  },
-);
-
-const move = z.object({
-  shard: objectName.describe('The Shard to move.'),
-  region: regionName.describe('Region that it moves to.'),
-});
-
-const slots = withRules(
-  z.object({
-    from: objectName.describe('Shard that owns the slots.'),
-    to: objectName.describe('Shard that is to own them.'),
-    ranges: listAtomic(
-      z
-        .array(
-          withRules(
-            z.object({
-              first: slot.describe('First slot.'),
-              last: slot.describe('Last slot, itself included.'),
-            }),
-            {
-              rule: 'self.first <= self.last',
-              message: 'a range of slots is written with the lower one as first',
-            },
-          ),
-        )
-        .min(1)
-        .max(1024),
-    ).describe('The slots to move.'),
-  }),
-  {
-    rule: 'self.from != self.to',
-    message: 'slots.from and slots.to must be two different shards',
-    fieldPath: '.to',
-  },
-);
-
-const cutover = z.object({
-  mode: z
-    .enum(['Automatic', 'Manual'])
-    .default('Automatic')
-    .describe('`Automatic`: as soon as it is safe. `Manual`: when `approved` is set.'),
-  approved: z.boolean().default(false).describe('With mode Manual: go ahead.'),
-  maxLag: quantity.prefault('1Mi').describe('Write-ahead log still to be copied at which writes may switch.'),
-  lockTimeout: duration.default('300ms').describe('Longest wait for a lock before another attempt.'),
-  maxWriteStall: duration
-    .default('1s')
-    .describe('Longest time that writes may wait; beyond it the attempt is given up.'),
-  window: cron.exactOptional().describe('When the cutover may start, in UTC.'),
-});
-
-const verbs = ['split', 'merge', 'move', 'slots'] as const;
+import { immutable, listSet, withRules } from './rules.ts';
 
 export const shardMigrationSpec = withRules(
   z.object({
@@ -86,6 +19,14 @@ export const shardMigrationSpec = withRules(
     move: move.exactOptional().describe('Move a shard to another region. Immutable.'),
     slots: slots.exactOptional().describe('Move slots between two shards. Immutable.'),
     cutover: cutover.prefault({}).describe('When and how ownership changes.'),
+    preflight: z
+      .object({
+        ignore: listSet(z.array(z.string().min(1).max(64)).max(64))
+          .default([])
+          .describe('Checks whose findings are accepted: warnings, and errors that say they can be.'),
+      })
+      .prefault({})
+      .describe('Checks before anything is touched.'),
     verification: z
       .object({
         mode: z
@@ -98,7 +39,7 @@ export const shardMigrationSpec = withRules(
     rollbackWindow: duration
       .default('24h')
       .describe('How long changes flow back after the cutover, so that it can be undone.'),
-    suspend: z.boolean().default(false).describe('Stay where it is.'),
+    suspend: z.boolean().default(false).describe('Stay where it is: changes go on being copied.'),
     abort: z
       .boolean()
       .default(false)
@@ -106,11 +47,11 @@ export const shardMigrationSpec = withRules(
     dryRun: z.boolean().default(false).describe('Write the plan into status and touch nothing.'),
   }),
   {
-    rule: `[${verbs.map(verb => `has(self.${verb})`).join(', ')}].filter(set, set).size() == 1`,
+    rule: `[${operations.map(verb => `has(self.${verb})`).join(', ')}].filter(set, set).size() == 1`,
     message: 'write exactly one of split, merge, move and slots',
   },
   {
-    rule: verbs
+    rule: operations
       .map(
         verb =>
           `has(self.${verb}) == has(oldSelf.${verb}) && (!has(self.${verb}) || self.${verb} == oldSelf.${verb})`,
@@ -132,54 +73,6 @@ export const shardMigrationSpec = withRules(
 );
 
 export type ShardMigrationSpec = z.infer<typeof shardMigrationSpec>;
-
-const count = z.int().min(0);
-const time = z.string().max(40);
-
-export const migrationPhase = z.enum([
-  'Pending',
-  'SetupReplication',
-  'BulkCopy',
-  'SyncChanges',
-  'SwitchReads',
-  'SwitchWrites',
-  'VerifyAndCleanup',
-  'Completed',
-  'Aborted',
-  'RolledBack',
-  'Failed',
-]);
-export type MigrationPhase = z.infer<typeof migrationPhase>;
-
-export const shardMigrationStatus = z.object({
-  observedGeneration: count.exactOptional().describe('metadata.generation that the status was made for.'),
-  phase: migrationPhase.exactOptional().describe('How far it is.'),
-  conditions: conditions.exactOptional(),
-  plan: listAtomic(z.array(z.string().max(512)).max(64))
-    .exactOptional()
-    .describe('What will be done, in order.'),
-  progress: z
-    .object({
-      rowsCopied: count.exactOptional().describe('Rows copied.'),
-      rowsTotal: count.exactOptional().describe('Rows to copy, estimated.'),
-      percent: z.int().min(0).max(100).exactOptional().describe('The same in percent.'),
-      lagBytes: count.exactOptional().describe('Write-ahead log not applied yet, in bytes.'),
-    })
-    .exactOptional()
-    .describe('Measured progress.'),
-  cutover: z
-    .object({
-      time: time.exactOptional().describe('When ownership changed.'),
-      writeStallMs: count.exactOptional().describe('How long writes waited, in milliseconds.'),
-      epoch: count.exactOptional().describe('Epoch of the map that says so.'),
-    })
-    .exactOptional()
-    .describe('The change of ownership.'),
-  startTime: time.exactOptional().describe('When it started.'),
-  completionTime: time.exactOptional().describe('When it ended.'),
-});
-
-export type ShardMigrationStatus = z.infer<typeof shardMigrationStatus>;
 
 export const shardMigration = z.object({
   apiVersion: z.literal(apiVersion),
