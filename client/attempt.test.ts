@@ -12,6 +12,7 @@ import {
   StatementError,
   UnknownOutcomeError,
 } from './errors.ts';
+import type { Target } from './shard-pools.ts';
 
 function refused(code: string): DatabaseError {
   const error = new DatabaseError('refused', 7, 'error');
@@ -25,10 +26,13 @@ function setUp(over: Partial<RepeatContext> = {}) {
   const refreshes: boolean[] = [];
   const retries: number[] = [];
   const context: RepeatContext = {
-    refresh: async (whole = false) => {
+    mapVersion: () => 1,
+    nextMap: async (_version, ms, deadline, whole) => {
       refreshes.push(whole);
+      await deadline.pause(ms);
       return false;
     },
+    isFinal: () => Promise.resolve(true),
     hooks: { onRetry: ({ attempt }) => retries.push(attempt) },
     random: () => 0,
     isReadOnly: () => false,
@@ -54,15 +58,17 @@ function setUp(over: Partial<RepeatContext> = {}) {
     for (let second = 0; second < 120; second++) await clock.advance(1000);
     return promise;
   }
-  return { clock, refreshes, retries, run, through };
+  return { clock, context, refreshes, retries, run, through };
 }
 
+const target: Target = { shard: 'social-1', access: 'write', generation: 1 };
+
 function afterSessionEnded(error: unknown, sent: boolean): unknown {
-  return judge('a-0', error, sent, true);
+  return judge(target, error, { sent, sessionEnded: true });
 }
 
 const attempt = (verdict: Verdict, cause: unknown = new Error('lost')) =>
-  new AttemptError('social-1', verdict, verdict === 'broken', cause);
+  new AttemptError(target, verdict, verdict === 'broken', cause);
 
 describe('repeat', () => {
   it.each(['stale', 'password', 'away', 'conflict'] as const)(
@@ -96,14 +102,42 @@ describe('repeat', () => {
     const stale = Array.from({ length: 50 }, () => attempt('stale', refused('42501')));
     const { error, tries } = await through(run(stale));
     expect(error).toMatchObject({ code: 'Statement', sqlState: '42501' });
-    expect(tries).toBe(8);
-    expect(refreshes).toEqual([false, false, false, true, true, true, true, true]);
+    expect(tries).toBe(9);
+    expect(refreshes).toEqual([...Array.from({ length: 8 }, () => false), true]);
   });
 
-  it('goes on for as long as the map keeps changing', async () => {
-    const { run, through } = setUp({ refresh: () => Promise.resolve(true) });
+  it('waits for the map for as long as the call may last when its login is closed', async () => {
+    const { run, through } = setUp({ isFinal: () => Promise.resolve(false) });
+    const refusals = Array.from({ length: 20 }, (_, n) => attempt(n % 2 === 0 ? 'stale' : 'password'));
+    expect(await through(run(refusals))).toMatchObject({ value: 'done', tries: 21 });
+  });
+
+  it('first waits for milliseconds only: a fence is followed by its map at once', async () => {
+    const waits: number[] = [];
+    const { run, through } = setUp({
+      nextMap: async (_version, ms) => {
+        waits.push(ms);
+        return false;
+      },
+    });
+    await through(run(Array.from({ length: 6 }, () => attempt('stale'))));
+    expect(waits).toEqual([2, 4, 8, 16, 32, 64]);
+  });
+
+  it('goes on for as long as the map keeps changing, without a pause', async () => {
+    const { run, clock } = setUp({ nextMap: () => Promise.resolve(true) });
     const stale = Array.from({ length: 20 }, () => attempt('stale', refused('42501')));
-    expect(await through(run(stale))).toMatchObject({ value: 'done', tries: 21 });
+    expect(await run(stale)).toMatchObject({ value: 'done', tries: 21 });
+    expect(clock.monotonicMs()).toBe(0);
+  });
+
+  it('does not begin again what must not be, even where nothing took effect', async () => {
+    const { clock, context } = setUp();
+    const deadline = Deadline.of(undefined, 1000, clock);
+    const outcome = repeat({ deadline, harmless: () => true, mayRepeat: () => false }, context, () =>
+      Promise.reject(attempt('stale', refused('42501'))),
+    );
+    await expect(outcome).rejects.toBeInstanceOf(StatementError);
   });
 
   it('names the shard when time is over', async () => {
@@ -135,10 +169,10 @@ describe('repeat', () => {
 describe('judge', () => {
   it('keeps errors that are not about a server as they are', () => {
     const local = new TypeError('cyclic');
-    expect(judge('a-0', local, true, false)).toBe(local);
+    expect(judge(target, local, { sent: true, sessionEnded: false })).toBe(local);
     const late = new DeadlineError(5);
-    expect(judge('a-0', late, false, true)).toBe(late);
-    expect(judge('a-0', new InterruptedError(true, late), true, false)).toBe(late);
+    expect(judge(target, late, { sent: false, sessionEnded: true })).toBe(late);
+    expect(judge(target, new InterruptedError(true, late), { sent: true, sessionEnded: false })).toBe(late);
   });
 
   it('knows what may have taken effect', () => {

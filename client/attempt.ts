@@ -19,39 +19,60 @@ import {
 } from './errors.ts';
 import type { ClientHooks } from './hooks.ts';
 import { PoolDrainedError } from './pool.ts';
+import type { Target } from './shard-pools.ts';
 
 /** What became of one statement on one shard. Thrown inside the client, turned into a public error at its border. */
 export class AttemptError extends Error {
   override readonly name = 'AttemptError';
-  readonly shard: string;
+  readonly target: Target;
   readonly verdict: Verdict;
   /** True when the statement may have taken effect. */
   readonly uncertain: boolean;
 
-  constructor(shard: string, verdict: Verdict, uncertain: boolean, cause: unknown) {
+  constructor(target: Target, verdict: Verdict, uncertain: boolean, cause: unknown) {
     super(verdict, { cause });
-    this.shard = shard;
+    this.target = target;
     this.verdict = verdict;
     this.uncertain = uncertain;
   }
+
+  get shard(): string {
+    return this.target.shard;
+  }
+}
+
+export interface Circumstances {
+  /** A statement was on its way. */
+  readonly sent: boolean;
+  readonly sessionEnded: boolean;
+  /** The statement, if it ran outside any transaction. */
+  readonly sql?: string;
 }
 
 /** Judges what a connection threw. Errors that are not about a server (bad parameters, the caller's signal) pass as they are. */
-export function judge(shard: string, error: unknown, sent: boolean, sessionEnded: boolean): unknown {
+export function judge(target: Target, error: unknown, { sent, sessionEnded, sql }: Circumstances): unknown {
   if (error instanceof InterruptedError) {
-    return error.cancelled ? error.reason : new AttemptError(shard, 'broken', true, error.reason);
+    return error.cancelled ? error.reason : new AttemptError(target, 'broken', true, error.reason);
   }
   // The deadline's, or of the client's own configuration: no server is to blame.
   if (error instanceof ClientError) return error;
-  if (error instanceof PoolDrainedError) return new AttemptError(shard, 'stale', false, error);
-  if (error instanceof NotSentError) return new AttemptError(shard, 'away', false, error.cause);
+  if (error instanceof PoolDrainedError) return new AttemptError(target, 'stale', false, error);
+  if (error instanceof NotSentError) return new AttemptError(target, 'away', false, error.cause);
   if (!(error instanceof DatabaseError) && !sessionEnded) return error;
-  const verdict = classify(error, sent);
-  return new AttemptError(shard, verdict, verdict === 'broken', error);
+  const verdict = classify(error, sent, sql);
+  return new AttemptError(target, verdict, verdict === 'broken', error);
 }
 
 export interface RepeatContext {
-  readonly refresh: (whole?: boolean) => Promise<boolean>;
+  /** Another number with every map that comes into force. */
+  readonly mapVersion: () => number;
+  /**
+   * Resolves as soon as another map than that of `version` is in force (true), or when `ms` are over. The map service is asked
+   * meanwhile; `whole`: as if there were no map, since the fleet may have been made anew.
+   */
+  readonly nextMap: (version: number, ms: number, deadline: Deadline, whole: boolean) => Promise<boolean>;
+  /** Whether a refusal has nothing to do with the map: the login is open and lacks a right, or no password ever fitted. */
+  readonly isFinal: (error: AttemptError, deadline: Deadline) => Promise<boolean>;
   readonly hooks: ClientHooks;
   readonly random: Random;
   /** Whether the map says now that the shard takes no writes. */
@@ -64,14 +85,17 @@ export interface RepeatOptions {
   readonly harmless: () => boolean;
   /** Default: as often as time allows. */
   readonly retries?: number;
+  /** Asked only after a failure. False: what was begun must not be begun again, even though it took no effect. */
+  readonly mayRepeat?: () => boolean;
 }
 
-const firstPauseMs = 10;
+/** A fence is followed by its map within milliseconds. */
+const firstPauseMs = 2;
 const longestPauseMs = 1000;
-/** About two seconds. A fence is followed by its map within milliseconds; a right missing for longer is missing for good. */
-const refusedTries = 8;
-/** A map that does not help is fetched whole: the fleet may have been made anew. */
-const wholeAfterTries = 3;
+/** A refusal that no map has cured for so long is looked into. */
+const refusedMs = 500;
+/** A map that does not help for so long is fetched whole: the fleet may have been made anew. */
+const wholeAfterMs = 300;
 
 /** Runs `body` until it succeeds or must not be repeated. Rejects with a public error. */
 export async function repeat<T>(
@@ -79,33 +103,39 @@ export async function repeat<T>(
   context: RepeatContext,
   body: (attempt: number) => Promise<T>,
 ): Promise<T> {
-  const { deadline, harmless, retries = Number.POSITIVE_INFINITY } = options;
-  let unhelped = 0;
+  const { deadline, harmless, retries = Number.POSITIVE_INFINITY, mayRepeat = () => true } = options;
   let last: AttemptError | undefined;
+  /** Tries since the map changed, and what remained of the call's time at the first of them. */
+  let unhelped = 0;
+  let remainedMs = 0;
   for (let attempt = 0; ; attempt++) {
+    const version = context.mapVersion();
     try {
       return await body(attempt);
     } catch (error) {
       if (!(error instanceof AttemptError)) throw blame(error, last);
       last = error;
       const blocked = error.uncertain && !harmless();
-      if (blocked || error.verdict === 'final' || attempt >= retries) throw publicError(error, blocked);
+      if (blocked || error.verdict === 'final' || attempt >= retries || !mayRepeat()) {
+        throw publicError(error, blocked);
+      }
       if (deadline.over) throw blame(deadline.reason(error.cause), last);
       if (context.isReadOnly(error.shard) && refusesWrites(error)) {
         throw new ReadOnlyShardError(error.shard, error.cause);
       }
       context.hooks.onRetry?.({ shard: error.shard, attempt: attempt + 1, reason: error.cause });
-      if (needsMap(error.verdict)) {
-        const asked = context.refresh(unhelped >= wholeAfterTries);
-        const changed = await deadline.race(asked).catch((reason: unknown) => {
-          throw blame(reason, last);
-        });
-        unhelped = changed ? 0 : unhelped + 1;
-        if (changed) continue;
-        const refused = error.verdict === 'stale' || error.verdict === 'password';
-        if (refused && unhelped >= refusedTries) throw publicError(error, false);
+      if (unhelped === 0) remainedMs = deadline.remainingMs;
+      const unhelpedMs = remainedMs - deadline.remainingMs;
+      const pauseMs = backoffMs(unhelped++, firstPauseMs, longestPauseMs, context.random);
+      if (!needsMap(error.verdict)) await deadline.pause(pauseMs);
+      else if (await context.nextMap(version, pauseMs, deadline, unhelpedMs >= wholeAfterMs)) unhelped = 0;
+      else if (
+        isRefusal(error.verdict) &&
+        unhelpedMs >= refusedMs &&
+        (await context.isFinal(error, deadline))
+      ) {
+        throw publicError(error, false);
       }
-      await deadline.pause(backoffMs(attempt, firstPauseMs, longestPauseMs, context.random));
       if (deadline.over) throw blame(deadline.reason(error.cause), last);
     }
   }
@@ -138,6 +168,10 @@ export function publicError(error: AttemptError, uncertain = error.uncertain): E
 
 function needsMap(verdict: Verdict): boolean {
   return verdict !== 'conflict' && verdict !== 'final';
+}
+
+function isRefusal(verdict: Verdict): boolean {
+  return verdict === 'stale' || verdict === 'password';
 }
 
 function refusesWrites(error: AttemptError): boolean {

@@ -12,6 +12,11 @@ function refused(code: string, message = 'refused', severity = 'ERROR'): Databas
 describe('classify', () => {
   it.each([
     ['a revoked generation', refused('42501'), 'stale'],
+    [
+      'a row that row security hides',
+      refused('42501', 'new row violates row-level security policy for table "users"'),
+      'stale',
+    ],
     ['a login that is gone', refused('28P01', 'no such user', 'FATAL'), 'password'],
     ['a demoted primary', refused('25006'), 'away'],
     ['a deadlock', refused('40P01'), 'conflict'],
@@ -40,4 +45,23 @@ describe('classify', () => {
   ])('judges %s before anything was sent', (_name, error, verdict) => {
     expect(classify(error, false)).toBe(verdict);
   });
+
+  /** As the server reports it from the place where it lets itself be interrupted. */
+  function ended(code: string, routine = 'ProcessInterrupts'): DatabaseError {
+    return Object.assign(refused(code, 'terminating connection', 'FATAL'), { routine });
+  }
+
+  it.each(['INSERT INTO t VALUES (1)', ' update t set n = 2;', 'WITH x AS (SELECT 1) DELETE FROM t'])(
+    'knows that a session ended by order has rolled its one write back: %s',
+    sql => expect(classify(ended('57P01'), true, sql)).toBe('away'),
+  );
+
+  it.each([
+    ['a procedure, which may have committed on its way', ended('57P01'), 'CALL work()'],
+    ['two statements', ended('57P01'), 'INSERT INTO t VALUES (1); COMMIT'],
+    ['a commit', ended('57P01'), undefined],
+    ['a crash', ended('57P02'), 'DELETE FROM t'],
+    ['a pooler in between', refused('57P01', 'terminating', 'FATAL'), 'DELETE FROM t'],
+    ['another place of the server', ended('57P01', 'SyncRepWaitForLSN'), 'DELETE FROM t'],
+  ])('does not know it of %s', (_name, error, sql) => expect(classify(error, true, sql)).toBe('broken'));
 });

@@ -19,11 +19,14 @@ export class NotSentError extends Error {
   override readonly name = 'NotSentError';
 }
 
-/** `sent`: a statement was on its way. Errors that end a session mean different things before and after. */
-export function classify(error: unknown, sent: boolean): Verdict {
+/**
+ * `sent`: a statement was on its way. Errors that end a session mean different things before and after. `sql`: the statement,
+ * if it was one of its own, outside any transaction.
+ */
+export function classify(error: unknown, sent: boolean, sql?: string): Verdict {
   if (!(error instanceof DatabaseError)) return sent ? 'broken' : 'away';
   switch (error.code ?? '') {
-    case '42501': // insufficient_privilege: the generation was revoked
+    case '42501': // insufficient_privilege: the generation was revoked, or row security hides what the statement writes
       return sent ? 'stale' : 'password';
     case '28000': // invalid_authorization: the login may not log in any more
     case '28P01': // invalid_password; also for a login that does not exist
@@ -39,7 +42,7 @@ export function classify(error: unknown, sent: boolean): Verdict {
     case '57P02': // crash_shutdown
     case '57P05': // idle_session_timeout
     case '25P03': // idle_in_transaction_session_timeout
-      return sent ? 'broken' : 'away';
+      return sent && !brokeOff(error, sql) ? 'broken' : 'away';
     default:
       break;
   }
@@ -51,5 +54,19 @@ export function classify(error: unknown, sent: boolean): Verdict {
   if (error.severity === 'FATAL' || error.severity === 'PANIC') return sent ? 'broken' : 'away';
   return 'final';
 }
+
+/**
+ * A server that is told to end a session does so where it may break its work off, which is never between a commit and the
+ * answer that tells of it: told by an error of that place, a statement that is its own transaction was rolled back. A crash
+ * and a pooler say no such thing.
+ */
+function brokeOff(error: DatabaseError, sql: string | undefined): boolean {
+  const endedByOrder =
+    error.code !== '57P02' && error.severity === 'FATAL' && error.routine === 'ProcessInterrupts';
+  return endedByOrder && sql !== undefined && oneWrite.test(sql);
+}
+
+/** One statement that cannot commit on its way, as a procedure could. */
+const oneWrite = /^\s*(insert|update|delete|merge|with)\b[^;]*;?\s*$/i;
 
 const neverAssigned = /server login (has been failing|failed)|query_wait_timeout|cannot connect to server/;

@@ -37,6 +37,8 @@ export interface QueryOptions extends CallOptions {
 export interface TransactionOptions extends CallOptions {
   readonly isolation?: 'read committed' | 'repeatable read' | 'serializable';
   readonly readOnly?: boolean;
+  /** False: the callback has effects of its own and runs once; what would have been repeated is thrown. Default true. */
+  readonly repeatable?: boolean;
 }
 
 /** One transaction on one shard. Valid until its callback settles. */

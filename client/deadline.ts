@@ -78,15 +78,18 @@ export class Deadline {
     });
   }
 
-  /** Waits, but not beyond the end. */
-  async pause(ms: number): Promise<void> {
+  /** Waits for `event`, at most `ms`, and not beyond the end. The event must not fail. */
+  async pause(ms: number, event?: Promise<unknown>): Promise<void> {
     if (this.over) return;
     await new Promise<void>(resolve => {
-      const stop = this.onOver(resolve);
-      this.#clock.after(Math.min(ms, Math.max(0, this.remainingMs)), () => {
+      const finish = () => {
+        timer[Symbol.dispose]();
         stop();
         resolve();
-      });
+      };
+      const stop = this.onOver(finish);
+      const timer = this.#clock.after(ms, finish);
+      void event?.then(finish);
     });
   }
 }

@@ -5,6 +5,7 @@ import type { Clock } from './clock.ts';
 import type { Connection } from './connection.ts';
 import type { Deadline } from './deadline.ts';
 import type { ClientHooks } from './hooks.ts';
+import type { Pool } from './pool.ts';
 import type { ShardPools, Target } from './shard-pools.ts';
 
 export class Executor {
@@ -25,10 +26,10 @@ export class Executor {
     deadline: Deadline,
   ): Promise<QueryResult<R>> {
     deadline.throwIfOver();
-    const pool = this.#pools.get(target);
-    const connection = pool.take() ?? (await this.#acquire(target, deadline));
+    const pool = this.#pool(target);
+    const connection = pool.take() ?? (await acquire(pool, target, deadline));
     try {
-      return await this.query<R>(target, connection, statement, deadline);
+      return await this.query<R>(target, connection, statement, deadline, statement.text);
     } finally {
       pool.release(connection);
     }
@@ -41,8 +42,8 @@ export class Executor {
     work: (connection: Connection) => Promise<T>,
   ): Promise<T> {
     deadline.throwIfOver();
-    const pool = this.#pools.get(target);
-    const connection = pool.take() ?? (await this.#acquire(target, deadline));
+    const pool = this.#pool(target);
+    const connection = pool.take() ?? (await acquire(pool, target, deadline));
     try {
       return await work(connection);
     } finally {
@@ -50,11 +51,24 @@ export class Executor {
     }
   }
 
+  /** Whether the target's login may log in at present, by the server's own word. False where no word can be had. */
+  async isOpen(target: Target, deadline: Deadline): Promise<boolean> {
+    try {
+      const text = 'SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = current_user';
+      const { rows } = await this.run<{ rolcanlogin: boolean }>(target, { text }, deadline);
+      return rows[0]?.rolcanlogin === true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** `alone`: the statement's text, if it runs outside any transaction. */
   async query<R extends object = QueryResultRow>(
     target: Target,
     connection: Connection,
     statement: QueryConfig,
     deadline: Deadline,
+    alone?: string,
   ): Promise<QueryResult<R>> {
     const { onStatement } = this.#hooks;
     const startedMs = onStatement === undefined ? 0 : this.#clock.monotonicMs();
@@ -62,7 +76,11 @@ export class Executor {
     try {
       return await connection.query<R>(statement, deadline);
     } catch (error) {
-      failure = judge(target.shard, error, true, connection.closed);
+      failure = judge(target, error, {
+        sent: true,
+        sessionEnded: connection.closed,
+        ...(alone === undefined ? {} : { sql: alone }),
+      });
       throw failure;
     } finally {
       onStatement?.({
@@ -74,11 +92,19 @@ export class Executor {
     }
   }
 
-  async #acquire(target: Target, deadline: Deadline): Promise<Connection> {
+  #pool(target: Target): Pool<Connection> {
     try {
-      return await this.#pools.get(target).acquire(deadline);
+      return this.#pools.get(target);
     } catch (error) {
-      throw judge(target.shard, error, false, true);
+      throw judge(target, error, { sent: false, sessionEnded: true });
     }
+  }
+}
+
+async function acquire(pool: Pool<Connection>, target: Target, deadline: Deadline): Promise<Connection> {
+  try {
+    return await pool.acquire(deadline);
+  } catch (error) {
+    throw judge(target, error, { sent: false, sessionEnded: true });
   }
 }

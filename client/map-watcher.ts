@@ -37,6 +37,10 @@ export class MapWatcher {
   #pages: readonly MapPage[] = [];
   #map: ShardMap | undefined;
   #router: Router | undefined;
+  #version = 0;
+  #changed = Promise.withResolvers<void>();
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #wholeMs = Number.NEGATIVE_INFINITY;
   #lastError: unknown = new Error('the map service was not asked yet');
   #waiting: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #refreshing: Promise<boolean> | undefined;
@@ -53,6 +57,11 @@ export class MapWatcher {
 
   get router(): Router | undefined {
     return this.#router;
+  }
+
+  /** One higher with every map that comes into force. */
+  get version(): number {
+    return this.#version;
   }
 
   start(): void {
@@ -80,6 +89,24 @@ export class MapWatcher {
       this.#refreshing = undefined;
     });
     return this.#refreshing;
+  }
+
+  /**
+   * Resolves as soon as another map than that of `version` is in force (true), at the latest after `ms`. The stream may bring
+   * it first; the service is asked all the same, no more often than the shortest wait at a time. `whole`: see refresh; a map
+   * may be large, so this is done once in a while only.
+   */
+  async next(version: number, ms: number, deadline: Deadline, whole: boolean): Promise<boolean> {
+    if (this.#version !== version) return true;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#refreshing === undefined && nowMs - this.#askedMs >= ms / 2) {
+      this.#askedMs = nowMs;
+      const all = whole && nowMs - this.#wholeMs >= pollMs;
+      if (all) this.#wholeMs = nowMs;
+      void this.refresh(all);
+    }
+    await deadline.pause(ms, this.#changed.promise);
+    return this.#version !== version;
   }
 
   async close(): Promise<void> {
@@ -139,7 +166,10 @@ export class MapWatcher {
     this.#pages = pages;
     this.#map = map;
     this.#router = router;
+    this.#version++;
     this.#options.onChange(map, router);
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
     this.#options.hooks.onMap?.({ epoch: map.epoch, source });
     this.#wake();
     if (source !== 'file') this.#save();

@@ -31,7 +31,7 @@ interface Waiter<T> {
   readonly fail: (error: unknown) => void;
 }
 
-/** The pool was replaced by one of a newer generation while the caller waited; nothing was sent. */
+/** The pool belongs to another generation than that of the map in force; nothing was sent. */
 export class PoolDrainedError extends NotSentError {}
 
 export class Pool<T extends Poolable> {
@@ -82,6 +82,15 @@ export class Pool<T extends Poolable> {
       this.#waiters.push(waiter);
       this.#openMore();
     });
+  }
+
+  /** Opens sessions ahead of need, until `count` are there. Failures are left to whoever needs one. */
+  prepare(count: number): void {
+    const missing = Math.min(count, this.#options.max) - this.#open.size - this.#opening;
+    for (let n = 0; n < missing && !this.#drained; n++) {
+      this.#opening++;
+      void this.#openOne();
+    }
   }
 
   /** Every session taken must come back, whole or not. */

@@ -51,7 +51,12 @@ export class RoutedClient implements Client {
   constructor(parts: ClientParts) {
     this.#parts = parts;
     this.#context = {
-      refresh: whole => parts.watcher.refresh(whole),
+      mapVersion: () => parts.watcher.version,
+      nextMap: (version, ms, deadline, whole) => parts.watcher.next(version, ms, deadline, whole),
+      isFinal: async (error, deadline) =>
+        error.verdict === 'password'
+          ? !parts.pools.passwordFits
+          : parts.executor.isOpen(error.target, deadline),
       hooks: parts.hooks,
       random: parts.random,
       isReadOnly: shard => {
@@ -166,8 +171,19 @@ export class RoutedClient implements Client {
     const deadline = this.#deadline(options);
     await this.#router(deadline);
     const harmless = () => options.readOnly === true;
-    return repeat({ deadline, harmless }, this.#context, attempt =>
-      runTransaction(this.#parts.executor, this.#target(find, 'write', attempt), options, deadline, work),
+    let begun = false;
+    const mayRepeat = () => options.repeatable !== false || !begun;
+    return repeat({ deadline, harmless, mayRepeat }, this.#context, attempt =>
+      runTransaction(
+        this.#parts.executor,
+        this.#target(find, 'write', attempt),
+        options,
+        deadline,
+        transaction => {
+          begun = true;
+          return work(transaction);
+        },
+      ),
     );
   }
 

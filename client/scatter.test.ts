@@ -50,7 +50,9 @@ function setUp(script: (shard: string, call: number, deadline: Deadline) => Prom
     const outcome = gather(sql, options, deadline, {
       executor,
       targets,
-      refresh: () => Promise.resolve(++generation > 0),
+      mapVersion: () => generation,
+      nextMap: () => Promise.resolve(++generation > 0),
+      isFinal: () => Promise.resolve(true),
       hooks: {},
       random: () => 0,
       isReadOnly: () => false,
@@ -64,9 +66,11 @@ function setUp(script: (shard: string, call: number, deadline: Deadline) => Prom
   return { scatter, log, most: () => most };
 }
 
+const targetOf = (shard: string): Target => ({ shard, access: 'write', generation: 1 });
 const stale = (shard: string) =>
-  Promise.reject(new AttemptError(shard, 'stale', false, new Error('generation')));
-const lost = (shard: string) => Promise.reject(new AttemptError(shard, 'broken', true, new Error('reset')));
+  Promise.reject(new AttemptError(targetOf(shard), 'stale', false, new Error('generation')));
+const lost = (shard: string) =>
+  Promise.reject(new AttemptError(targetOf(shard), 'broken', true, new Error('reset')));
 
 describe('a scatter', () => {
   it('asks all shards at once and answers in their order', async () => {
@@ -134,7 +138,9 @@ describe('a scatter', () => {
 
   it('names the shard whose server refused', async () => {
     const { scatter } = setUp(shard =>
-      shard === 'a-1' ? Promise.reject(new AttemptError(shard, 'final', false, refused())) : undefined,
+      shard === 'a-1'
+        ? Promise.reject(new AttemptError(targetOf(shard), 'final', false, refused()))
+        : undefined,
     );
     const { error } = await scatter(read);
     expect(error).toMatchObject({

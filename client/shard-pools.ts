@@ -4,14 +4,14 @@
  */
 import { DatabaseError } from 'pg';
 import { poolerPort, readHost, readLogin, writeHost, writeLogin } from '#sharding/endpoints.ts';
-import type { ShardMap } from '#sharding/map.ts';
+import type { MapShard, ShardMap } from '#sharding/map.ts';
 import type { Clock } from './clock.ts';
 import { Connection } from './connection.ts';
 import type { CredentialStore } from './credentials.ts';
 import { ConfigurationError } from './errors.ts';
 import type { ClientHooks } from './hooks.ts';
 import type { ClientOptions, Credentials, Endpoint } from './options.ts';
-import { Pool } from './pool.ts';
+import { Pool, PoolDrainedError } from './pool.ts';
 
 /**
  * `write` and `read` are the application's logins on primary and replicas; `fallback` is the reader's login on the primary,
@@ -58,33 +58,59 @@ export class ShardPools {
     reference: new Map(),
   };
   readonly #draining = new Set<Pool<Connection>>();
+  #shards: ReadonlyMap<string, MapShard> = new Map();
   #namespace = '';
+  #passwordFits = false;
 
   constructor(options: ShardPoolsOptions) {
     this.#options = options;
   }
 
-  /** The pool for a target, made when first asked for. One of an older generation is replaced, never the other way round. */
+  /** True once a shard has taken the application's password: a login refused after that is one that is not open. */
+  get passwordFits(): boolean {
+    return this.#passwordFits;
+  }
+
+  /**
+   * The pool for a target, made when first asked for. Throws PoolDrainedError for a target of another map than the one in force:
+   * a statement that one map sent here must not run under a login of another, which may see other rows.
+   */
   get(target: Target): Pool<Connection> {
     const slots = this.#pools[target.access];
     const slot = slots.get(target.shard);
-    if (slot !== undefined && slot.generation >= target.generation) return slot.pool;
-    if (slot !== undefined) this.#retire(slot.pool);
-    const pool = this.#create(target);
-    slots.set(target.shard, { generation: target.generation, pool });
-    return pool;
+    if (slot?.generation === target.generation) return slot.pool;
+    const shard = this.#shards.get(target.shard);
+    if (shard === undefined || generationOf(shard, target.access) !== target.generation) {
+      throw new PoolDrainedError(`${target.shard} has another generation by now`);
+    }
+    return this.#add(target);
   }
 
-  /** Lets go of pools whose generation has passed or whose shard is gone. */
+  /**
+   * Lets go of pools whose generation has passed or whose shard is gone. In their place, and on shards that take over from
+   * them, as many sessions are opened at once as there were: whoever comes next need not wait for one.
+   */
   follow(map: ShardMap): void {
-    this.#namespace = map.namespace;
+    const before = this.#shards;
     const shards = new Map(map.shards.map(shard => [shard.name, shard]));
+    this.#shards = shards;
+    this.#namespace = map.namespace;
     for (const access of ['write', 'read', 'fallback', 'reference'] as const) {
-      for (const [name, slot] of this.#pools[access]) {
+      const slots = this.#pools[access];
+      let inUse = 0;
+      for (const [name, slot] of slots) {
         const shard = shards.get(name);
         if (shard !== undefined && slot.generation === generationOf(shard, access)) continue;
-        this.#pools[access].delete(name);
+        inUse = Math.max(inUse, slot.pool.counts.open);
+        slots.delete(name);
         this.#retire(slot.pool);
+      }
+      if (inUse === 0) continue;
+      for (const shard of map.shards) {
+        const generation = generationOf(shard, access);
+        const old = before.get(shard.name);
+        if (old === undefined || generationOf(old, access) === generation) continue;
+        this.#add({ shard: shard.name, access, generation }).prepare(inUse);
       }
     }
   }
@@ -100,6 +126,12 @@ export class ShardPools {
     });
     await drained;
     timer[Symbol.dispose]();
+  }
+
+  #add(target: Target): Pool<Connection> {
+    const pool = this.#create(target);
+    this.#pools[target.access].set(target.shard, { generation: target.generation, pool });
+    return pool;
   }
 
   #retire(pool: Pool<Connection>): void {
@@ -131,12 +163,14 @@ export class ShardPools {
     let refused: unknown;
     for (const password of passwords(current, target.access)) {
       try {
-        return await Connection.open({
+        const connection = await Connection.open({
           ...base,
           endpoint,
           password,
           tls: tls ? { ca: current.ca } : undefined,
         });
+        if (target.access !== 'reference') this.#passwordFits = true;
+        return connection;
       } catch (error) {
         if (!(error instanceof DatabaseError) || error.code !== invalidPassword) throw error;
         refused = error;

@@ -9,6 +9,7 @@ import type { Connection } from './connection.ts';
 import type { Deadline } from './deadline.ts';
 import { ClosedError } from './errors.ts';
 import type { Executor } from './executor.ts';
+import { isPlainRead } from './plain-read.ts';
 import type { Result, Row } from './result.ts';
 import { toResult } from './result.ts';
 import type { Target } from './shard-pools.ts';
@@ -35,9 +36,11 @@ export function runTransaction<T>(
     }
     await session.end();
     if (session.failure !== undefined && connection.closed) throw session.failure;
-    const outcome = await commit(run, options);
+    // Lost on the way, a commit of nothing but reads is no loss.
+    const readsOnly = options.readOnly === true || session.statements.every(isPlainRead);
+    const outcome = await (readsOnly ? certain(run('COMMIT')) : run('COMMIT'));
     if (outcome.command === 'ROLLBACK')
-      throw session.failure ?? new AttemptError(target.shard, 'conflict', false, undefined);
+      throw session.failure ?? new AttemptError(target, 'conflict', false, undefined);
     return value;
   });
 }
@@ -46,6 +49,7 @@ class Session implements Transaction {
   readonly shard: string;
   /** The first failure of a statement that is about the server. Nothing was committed. */
   failure: AttemptError | undefined;
+  readonly statements: string[] = [];
   readonly #run: <R extends object>(
     sql: string,
     params: readonly unknown[] | undefined,
@@ -67,6 +71,7 @@ class Session implements Transaction {
   /** Statements that the callback starts side by side run one after the other. */
   query<R extends object = Row>(sql: string, params?: readonly unknown[]): Promise<Result<R>> {
     if (this.#ended) return Promise.reject(new ClosedError());
+    this.statements.push(sql);
     const answer = this.#last.then(() => certain(this.#run<R>(sql, params)));
     this.#last = answer.catch((error: unknown) => {
       if (error instanceof AttemptError) this.failure ??= error;
@@ -87,15 +92,8 @@ async function certain<T>(statement: Promise<T>): Promise<T> {
     return await statement;
   } catch (error) {
     if (!(error instanceof AttemptError) || !error.uncertain) throw error;
-    throw new AttemptError(error.shard, error.verdict, false, error.cause);
+    throw new AttemptError(error.target, error.verdict, false, error.cause);
   }
-}
-
-function commit(
-  run: (text: string) => Promise<QueryResult>,
-  options: TransactionOptions,
-): Promise<QueryResult> {
-  return options.readOnly === true ? certain(run('COMMIT')) : run('COMMIT');
 }
 
 async function rollBack(run: (text: string) => Promise<QueryResult>, connection: Connection): Promise<void> {
