@@ -1,11 +1,10 @@
-/** Sessions of a shard: where to connect and with what, the work on changes, measuring, and copying reference tables. */
+/** Sessions of a shard: the work on changes, measuring, and copying reference tables. */
 
+import { connection, reachablePrimary } from '#controllers/connect-target.ts';
 import { readSchema } from '#controllers/schema-files.ts';
-import { decodeSecret } from '#controllers/secrets/secret-reader.ts';
-import { verifierVersion } from '#controllers/secrets/verifier-version.ts';
 import { clusterChildren } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
-import type { ConnectTarget, MemberFacts, ShardSession } from '#engines/engine.ts';
+import type { MemberFacts, ShardSession } from '#engines/engine.ts';
 import type { ReconcileContext } from '#kernel/controller.ts';
 import { accessInput, type Verifiers } from './access.ts';
 import type { ShardDeps } from './deps.ts';
@@ -13,20 +12,8 @@ import { gatherShard, type ShardFacts } from './facts.ts';
 import { type Needs, workInSession } from './session-work.ts';
 import type { Measured } from './status.ts';
 
-/** The fleet's Secrets are not all there yet, or not whole: the ShardCluster controller is about to write them. */
-export class CredentialsMissingError extends Error {
-  override readonly name = 'CredentialsMissingError';
-  readonly code = 'CredentialsMissing';
-  readonly remedy = 'None is needed at first; if it stays, look at the conditions of the ShardCluster.';
-}
-
 /** Entries of the log that are copied in one go. */
 const BATCH = 100;
-
-/** Undefined while no member could be connected to. */
-export function reachablePrimary(members: readonly MemberFacts[]): MemberFacts | undefined {
-  return members.find(member => member.role === 'primary' && member.ready && member.podIP !== undefined);
-}
 
 /** Runs `work` in a session with the primary. Throws EngineError, KubeError. */
 export async function inSession<R>(
@@ -36,7 +23,7 @@ export async function inSession<R>(
   context: ReconcileContext,
   work: (session: ShardSession, verifiers: Verifiers) => Promise<R>,
 ): Promise<R> {
-  const { target, verifiers } = await connection(deps, shard, primary, context.signal);
+  const { target, verifiers } = await connection(deps.secrets, shard, primary, context.signal);
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(deps.sessionMs)]);
   return deps.sessions.run(
     signal,
@@ -89,8 +76,8 @@ export async function copyReferences(
   if (!asks && BigInt(newest) <= BigInt(measured.referenceVersion)) return measured;
 
   const { signal, log } = context;
-  const own = await connection(deps, shard, primary, signal);
-  const source = await connection(deps, home.shard, homePrimary, signal);
+  const own = await connection(deps.secrets, shard, primary, signal);
+  const source = await connection(deps.secrets, home.shard, homePrimary, signal);
   const until = AbortSignal.any([signal, AbortSignal.timeout(deps.sessionMs)]);
   // Both sessions under one permit: waiting for a second one while holding the first could block everybody.
   const version = await deps.sessions.run(
@@ -122,39 +109,4 @@ async function schemaFiles(deps: ShardDeps, shard: Shard, signal: AbortSignal) {
   const read = await readSchema(deps.client, shard.metadata.namespace ?? '', schema.configMaps, signal);
   // Other content than the Shard was told of: the ShardCluster controller is about to tell it.
   return read.kind === 'Files' && read.hash === schema.hash ? read.files : undefined;
-}
-
-async function connection(
-  deps: ShardDeps,
-  shard: Shard,
-  primary: MemberFacts,
-  signal: AbortSignal,
-): Promise<{ readonly target: ConnectTarget; readonly verifiers: Verifiers }> {
-  const namespace = shard.metadata.namespace ?? '';
-  const { secrets } = shard.spec;
-  const authority = decodeSecret(await deps.secrets.read({ namespace, name: secrets.ca }, signal))?.[
-    'ca.crt'
-  ];
-  const internal = { namespace, name: secrets.internal };
-  let fields = decodeSecret(await deps.secrets.read(internal, signal)) ?? {};
-  if (verifierVersion(fields) !== secrets.version) {
-    // What is remembered may be older than what the Shard was told of.
-    deps.secrets.forget(internal);
-    fields = decodeSecret(await deps.secrets.read(internal, signal)) ?? {};
-  }
-  const { superuser, rest, 'app-verifier': app, 'reference-verifier': reference } = fields;
-  const whole = superuser && rest && app && reference && verifierVersion(fields) === secrets.version;
-  if (!authority || !whole || !primary.podIP) {
-    throw new CredentialsMissingError(
-      `Secrets ${secrets.ca} and ${secrets.internal} of namespace ${namespace} are not what Shard ${shard.metadata.name} was told of`,
-    );
-  }
-  return {
-    target: {
-      primary: { name: primary.name, host: primary.podIP },
-      ca: authority,
-      passwords: { superuser, rest },
-    },
-    verifiers: { app, reference },
-  };
 }

@@ -1,6 +1,7 @@
 /**
  * One pass over one shard: make the objects so, then the database, then renew members by one step. Each pass starts from what is there now; every write may be the last one before the operator is killed.
  */
+import { CredentialsMissingError, reachablePrimary } from '#controllers/connect-target.ts';
 import { isPaused } from '#crds/api/names.ts';
 import { EngineError } from '#engines/errors.ts';
 import { sameJson } from '#kernel/canonical.ts';
@@ -9,7 +10,7 @@ import { setConditions } from '#kernel/conditions.ts';
 import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/controller.ts';
 import type { Request } from '#kernel/source.ts';
 import { accessHash } from './access.ts';
-import { CredentialsMissingError, copyReferences, reachablePrimary, tend } from './database.ts';
+import { copyReferences, tend } from './database.ts';
 import type { ShardDeps } from './deps.ts';
 import { gatherShard, type ShardFacts, shardOf } from './facts.ts';
 import { ensureObjects, type ObjectsResult } from './objects.ts';

@@ -1,11 +1,12 @@
 /** Carries out one step of renewing a shard's members; see rollout.ts for which. */
 
+import { reachablePrimary } from '#controllers/connect-target.ts';
 import type { MemberAddress, MemberFacts } from '#engines/engine.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import type { ReconcileContext } from '#kernel/controller.ts';
 import { orUndefined } from '#kernel/errors.ts';
 import { Pods } from '#kernel/resources.ts';
-import { inSession, reachablePrimary } from './database.ts';
+import { inSession } from './database.ts';
 import type { ShardDeps } from './deps.ts';
 import type { ShardFacts } from './facts.ts';
 import { decideRollout, type RolloutStep } from './rollout.ts';
