@@ -6,12 +6,14 @@ import { ConflictError } from '#kernel/errors.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import { silentLog } from '#kernel/log.ts';
 import type { KubeObject } from '#kernel/object.ts';
+import { managedFieldsOf } from '#kernel/ownership.ts';
 import { Reflector } from '#kernel/reflector.ts';
 import {
   type ConfigMap,
   ConfigMaps,
   type Secret,
   Secrets,
+  type Service,
   type StatefulSet,
   StatefulSets,
 } from '#kernel/resources.ts';
@@ -217,6 +219,75 @@ describe('what differs is repaired', () => {
     await caughtUp(theirs);
     const { object } = await applier.apply(configMap('shrunk', { x: '1' }));
     expect(object.data).toEqual({ x: '1', z: '1' });
+  });
+});
+
+describe('an object that we created', () => {
+  const managers = async (name: string): Promise<readonly string[]> => {
+    const live = await client.get(StatefulSets, { namespace: api.namespace, name });
+    return managedFieldsOf(live).map(({ manager, operation }) => `${manager} ${operation}`);
+  };
+  const withoutTolerations = (object: StatefulSet): StatefulSet => {
+    const copy = structuredClone(object);
+    delete copy.spec?.template.spec?.tolerations;
+    return copy;
+  };
+
+  it('loses what we leave out, as if it had been applied from the beginning', async () => {
+    const before = statefulSet('created', 'i:1');
+    const after = withoutTolerations(before);
+    await applier.apply(before);
+    expect(requests.map(({ verb }) => verb)).toEqual(['create']);
+    expect(await managers('created')).toEqual(['test Update']);
+    const created = await client.get(StatefulSets, before.metadata);
+    await caughtUp(before);
+    const { object } = await applier.apply(after);
+    expect(await managers('created')).toEqual(['test Apply']);
+    expect(object.spec?.template.spec?.tolerations).toBeUndefined();
+    // What the server had filled in is what it fills in again.
+    expect(object.spec).toEqual(withoutTolerations(created).spec);
+    await caughtUp(after);
+    requests.length = 0;
+    await applier.apply(before);
+    expect(requests.map(({ verb }) => verb)).toEqual(['apply']);
+  });
+
+  it('keeps what somebody else has set since', async () => {
+    await applier.apply(statefulSet('shared', 'i:1'));
+    const body = [{ op: 'replace', path: '/spec/revisionHistoryLimit', value: 3 }];
+    await client.patch(StatefulSets, { namespace: api.namespace, name: 'shared' }, { type: 'json', body });
+    await caughtUp(statefulSet('shared', 'i:1'));
+    const { object } = await applier.apply(statefulSet('shared', 'i:2'));
+    expect(object.spec?.revisionHistoryLimit).toBe(3);
+    expect(await managers('shared')).toContain('test Apply');
+  });
+
+  it('keeps the address that its Service was given', async () => {
+    const service = (port: number): Service => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'addressed', namespace: api.namespace },
+      spec: { selector: { app: 'x' }, ports: [{ name: 'pg', port, targetPort: 5432, protocol: 'TCP' }] },
+    });
+    const { object: made } = await applier.apply(service(5432));
+    const { object } = await applier.apply(service(6432));
+    expect(object.spec?.ports?.map(({ port }) => port)).toEqual([6432]);
+    expect(object.spec?.clusterIP).toBe(made.spec?.clusterIP);
+    expect(object.metadata.uid).toBe(made.metadata.uid);
+  });
+
+  it('is applied to when it exists against what the cache says', async () => {
+    const theirs = configMap('there-already', { theirs: '1' });
+    await client.create(theirs, { fieldManager: 'theirs' });
+    const { object, changed } = await applier.apply(configMap('there-already', { x: '1' }), { live: null });
+    expect(changed).toBe(true);
+    expect(object.data).toEqual({ theirs: '1', x: '1' });
+  });
+
+  it('is refused with a field that the server does not know', async () => {
+    const { spec } = statefulSet('unknown-field', 'i:1');
+    const wrong: KubeObject = { ...statefulSet('unknown-field', 'i:1'), spec: { ...spec, unknown: 1 } };
+    await expect(applier.apply(wrong)).rejects.toThrow(/unknown/);
   });
 });
 
