@@ -141,6 +141,7 @@ function routerOf(router: Router, keyType: KeyType): Router {
     keyType,
     slots,
     tables: [],
+    nextOrdinal: (shards.at(-1)?.ordinal ?? -1) + 1,
     shards,
     ownership: { algorithm: 'hash', owners: { write, read: write } },
   });

@@ -2,12 +2,7 @@
  * Reading a fleet from the API server alone: everything works while the operator is down. Errors say what to do.
  */
 
-import {
-  mapLabel,
-  mapLabelValue,
-  readMap,
-  type StoredMap,
-} from '#controllers/shard-cluster/map-config-maps.ts';
+import { mapLabel, mapLabelValue, readMap, type StoredMap } from '#controllers/shard-map/config-maps.ts';
 import { clusterChildren, labels, resources } from '#crds/api/names.ts';
 import { parseShard, type Shard } from '#crds/api/shard.ts';
 import { parseShardCluster, type ShardCluster } from '#crds/api/shard-cluster.ts';
@@ -103,6 +98,12 @@ export class Fleet {
           'NoMap',
           `the shard map of ${cluster} is not there yet`,
           `Wait until the operator has made it; see what holds it up: kubectl describe shardcluster ${cluster}.`,
+        );
+      case 'InTransition':
+        throw new CliError(
+          'MapInTransition',
+          `the shard map of ${cluster} is in the middle of a change`,
+          'Try again in a moment.',
         );
       case 'Damaged':
         throw new CliError('DamagedMap', facts.message, facts.remedy);

@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { movePartition, withShardState } from '#sharding/change.ts';
+import { withShardState } from '#sharding/change.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import { createRouter } from '#sharding/router.ts';
 import { sampleMaps } from '#sharding/testing/fixtures.ts';
+import { move } from '#sharding/testing/moves.ts';
 import { describeError } from './errors.ts';
 import { FakeCluster } from './testing/fake-cluster.ts';
 import { clusterOf, pagesOf, primaryOf, shardsOf } from './testing/fleets.ts';
@@ -84,7 +85,7 @@ describe('map', () => {
     const partition = { kind: 'slots', slots: 1024, ranges: [{ first: 0, last: 9 }] } as const;
     withFleet(
       withShardState(
-        movePartition(even, { partition, from: 'social-0', to: 'social-1', side: 'read' }),
+        move(even, { partition, from: 'social-0', to: 'social-1', side: 'read' }),
         'social-3',
         'readonly',
       ),

@@ -1,7 +1,7 @@
 /** The map service's view of shard maps: the pages as this replica's own watch has them. */
 
 import { byCluster, type Caches, indexKey } from '#controllers/caches.ts';
-import { isMapPage, readPage } from '#controllers/shard-cluster/map-config-maps.ts';
+import { isMapPage, readPage } from '#controllers/shard-map/config-maps.ts';
 import { labels } from '#crds/api/names.ts';
 import type { MapPage } from '#sharding/pages.ts';
 import type { MapStore } from './map-service/map-store.ts';

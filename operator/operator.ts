@@ -5,7 +5,7 @@
  */
 import { type Caches, createCaches, ownResources } from '#controllers/caches.ts';
 import { SecretReader } from '#controllers/secrets/secret-reader.ts';
-import { MapReader } from '#controllers/shard-cluster/map-reader.ts';
+import { MapStore } from '#controllers/shard-map/map-store.ts';
 import type { Engine } from '#engines/engine.ts';
 import type { Authenticator } from '#kernel/auth.ts';
 import { type Clock, type Random, realClock } from '#kernel/clock.ts';
@@ -86,7 +86,7 @@ export function createOperator(options: OperatorOptions): Operator {
   });
   const caches = createCaches({ client, log, metrics, namespaces: options.namespaces });
   const reflectors = Object.values(caches);
-  const maps = new MapReader(caches.configMaps);
+  const maps = new MapStore({ client, configMaps: caches.configMaps, clock });
   let mapCa = '';
 
   const controllers = createControllers({

@@ -1,25 +1,21 @@
 /**
  * Changes to a map. Each is pure, gives a new map with epoch + 1 and shares what did not change with the old one, so that
- * the pages that must be written are found quickly. Whatever changes an owner raises the generation of both shards.
+ * the pages that must be written are found quickly. Whatever changes an owner gives both shards other generations.
  */
-import { assertNever } from './assert-never.ts';
 import { type NewShard, newMapShard } from './create-map.ts';
 import { InvalidChangeError } from './errors.ts';
 import { compareKeys, type Key, normalizeKey } from './key.ts';
 import {
   type MapShard,
   type MapTable,
-  type OwnedRange,
-  type Owners,
-  type Ownership,
   type ShardMap,
   type ShardState,
   type Side,
-  type SlotOwners,
   shardByName,
 } from './map.ts';
 import { ownerOrdinals } from './owners.ts';
-import type { KeyRange, Partition, SlotRange } from './partition.ts';
+import type { Partition } from './partition.ts';
+import { withOwner } from './take-over.ts';
 
 export function withShardState(map: ShardMap, name: string, state: ShardState): ShardMap {
   return patchShards(map, [shardNamed(map, name).ordinal], shard => ({ ...shard, state }));
@@ -32,8 +28,16 @@ export function addShards(map: ShardMap, added: readonly NewShard[]): ShardMap {
     if (clash !== undefined)
       throw new InvalidChangeError(`the map has ${clash.name} already`, 'Take the next ordinal.');
   }
+  const used = added.find(shard => shard.ordinal < map.nextOrdinal);
+  if (used !== undefined) {
+    throw new InvalidChangeError(
+      `ordinal ${used.ordinal} was given out before`,
+      `Take ordinals from ${map.nextOrdinal} on.`,
+    );
+  }
   const shards = [...map.shards, ...added.map(newMapShard)].toSorted((a, b) => a.ordinal - b.ordinal);
-  return { ...map, epoch: map.epoch + 1, shards };
+  const nextOrdinal = Math.max(map.nextOrdinal, ...added.map(shard => shard.ordinal + 1));
+  return { ...map, epoch: map.epoch + 1, nextOrdinal, shards };
 }
 
 /** Only a shard that owns nothing, for writers and readers, can leave. */
@@ -69,149 +73,43 @@ export function splitRange(map: ShardMap, at: Key): ShardMap {
   return { ...map, epoch: map.epoch + 1, ownership: { algorithm: 'range', ranges } };
 }
 
+/** Generations of one side of the two shards, as they are to be. */
+export interface MoveGenerations {
+  readonly from: number;
+  readonly to: number;
+}
+
 export interface Move {
   readonly partition: Partition;
   /** Shards by name. */
   readonly from: string;
   readonly to: string;
   readonly side: Side;
+  readonly generations: MoveGenerations;
 }
 
 /**
- * Moves a partition from its owner to another shard, for writers or for readers. Refuses to move what `from` does not own
- * entirely: a plan made for an older map then fails instead of taking keys from somebody else.
+ * Makes `to` the owner of a partition, for writers or for readers. What `to` owns already stays its own and the generations
+ * are set, not raised, so doing it twice is doing it once. Refuses what a third shard owns - a plan made for an older map then
+ * fails instead of taking keys from somebody else - and generations that would go back.
  */
-export function movePartition(map: ShardMap, { partition, from, to, side }: Move): ShardMap {
-  const source = shardNamed(map, from);
-  const target = shardNamed(map, to);
+export function settleMove(map: ShardMap, { partition, from, to, side, generations }: Move): ShardMap {
+  const [source, target] = [shardNamed(map, from), shardNamed(map, to)];
   if (source === target) throw new InvalidChangeError(`${from} cannot move to itself`, 'Name two shards.');
-  const ownership = moved(map, partition, source, target, side);
-  return { ...patchShards(map, [source.ordinal, target.ordinal], shard => raise(shard, side)), ownership };
+  const ownership = withOwner(map, partition, { source, target, side });
+  const settled = settle(settle(map, source, side, generations.from), target, side, generations.to);
+  return { ...settled, epoch: map.epoch + 1, ownership };
 }
 
-/** {@link movePartition} for the slots of a hash map. */
-export function moveSlots(
-  map: ShardMap,
-  move: Omit<Move, 'partition'> & { readonly ranges: readonly SlotRange[] },
-): ShardMap {
-  const { ranges, ...rest } = move;
-  return movePartition(map, { ...rest, partition: { kind: 'slots', slots: map.slots, ranges } });
-}
-
-function moved(
-  map: ShardMap,
-  partition: Partition,
-  source: MapShard,
-  target: MapShard,
-  side: Side,
-): Ownership {
-  const { ownership } = map;
-  switch (partition.kind) {
-    case 'slots': {
-      if (ownership.algorithm !== 'hash') break;
-      return {
-        algorithm: 'hash',
-        owners: moveRanges(ownership.owners, partition.ranges, source, target, side),
-      };
-    }
-    case 'regions': {
-      if (ownership.algorithm !== 'geo') break;
-      if (source.region !== target.region) {
-        throw new InvalidChangeError(
-          `${source.name} and ${target.name} are in different regions`,
-          'Rows of a geo map never leave their region.',
-        );
-      }
-      const regions = new Map(ownership.regions);
-      for (const { region, ranges } of partition.regions) {
-        const owners = regions.get(region);
-        if (owners === undefined) throw notOwned(source, `region ${region}`);
-        regions.set(region, moveRanges(owners, ranges, source, target, side));
-      }
-      return { algorithm: 'geo', regions };
-    }
-    case 'keys': {
-      if (ownership.algorithm !== 'range') break;
-      const ranges = partition.ranges.reduce<readonly OwnedRange[]>(
-        (all, range) => moveKeys(all, range, source, target, side),
-        ownership.ranges,
-      );
-      return { algorithm: 'range', ranges };
-    }
-    case 'directory': {
-      if (ownership.algorithm !== 'directory') break;
-      const entries = new Map(ownership.entries);
-      for (const key of partition.entries) {
-        // A key without an entry belongs to the default shard; moving it makes its entry.
-        const owners = entries.get(key) ?? ownership.fallback;
-        entries.set(normalizeKey(key, map.keyType), takeOver(owners, `entry ${key}`, source, target, side));
-      }
-      const fallback = partition.fallback
-        ? takeOver(ownership.fallback, 'the default', source, target, side)
-        : ownership.fallback;
-      return { algorithm: 'directory', fallback, entries };
-    }
-    default:
-      return assertNever(partition);
-  }
-  throw new InvalidChangeError(
-    `a ${ownership.algorithm} map has no ${partition.kind} to move`,
-    'Plan for this map.',
-  );
-}
-
-function moveRanges(
-  owners: SlotOwners,
-  ranges: readonly SlotRange[],
-  source: MapShard,
-  target: MapShard,
-  side: Side,
-): SlotOwners {
-  const array = owners[side].slice();
-  for (const { first, last } of ranges) {
-    if (!(first >= 0 && first <= last && last < array.length)) {
-      throw new InvalidChangeError(`slots ${first}-${last} of ${array.length}`, 'Name slots that there are.');
-    }
-    for (let slot = first; slot <= last; slot++) {
-      if (array[slot] !== source.ordinal) throw notOwned(source, `slot ${slot}`);
-    }
-    array.fill(target.ordinal, first, last + 1);
-  }
-  return { ...owners, [side]: array };
-}
-
-function moveKeys(
-  all: readonly OwnedRange[],
-  { from, to }: KeyRange,
-  source: MapShard,
-  target: MapShard,
-  side: Side,
-): readonly OwnedRange[] {
-  const bound = (key: string | undefined): number => {
-    const index = all.findIndex(range => range.from === key);
-    if (index >= 0) return index;
-    throw new InvalidChangeError(`no range starts at ${key}`, 'Split the range there first.');
-  };
-  const [first, end] = [bound(from), to === undefined ? all.length : bound(to)];
-  if (first >= end) throw new InvalidChangeError('a range that ends before it starts', 'Swap its ends.');
-  return all.map((range, i) =>
-    i < first || i >= end
-      ? range
-      : {
-          ...range,
-          ...takeOver(range, `the range from ${range.from ?? 'the lowest key'}`, source, target, side),
-        },
-  );
-}
-
-function takeOver(owners: Owners, what: string, source: MapShard, target: MapShard, side: Side): Owners {
-  if (owners[side] !== source.ordinal) throw notOwned(source, what);
-  const { write, read } = owners;
-  return { write, read, [side]: target.ordinal };
-}
-
-function notOwned(shard: MapShard, what: string): InvalidChangeError {
-  return new InvalidChangeError(`${shard.name} does not own ${what}`, 'Read the map again and plan anew.');
+function settle(map: ShardMap, { name, ordinal }: MapShard, side: Side, generation: number): ShardMap {
+  const field = side === 'write' ? 'generation' : 'readerGeneration';
+  return patchShards(map, [ordinal], shard => {
+    if (generation >= shard[field]) return { ...shard, [field]: generation };
+    throw new InvalidChangeError(
+      `${name} is at generation ${shard[field]} for ${side}rs already, past ${generation}`,
+      'Read the map again and plan anew.',
+    );
+  });
 }
 
 function shardNamed(map: ShardMap, name: string): MapShard {

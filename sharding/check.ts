@@ -20,6 +20,9 @@ export function checkMap(map: ShardMap): readonly string[] {
   if (map.shards.some((shard, i) => i > 0 && shard.ordinal <= (map.shards[i - 1]?.ordinal ?? -1))) {
     problems.push('the shards are not in the order of their ordinals');
   }
+  const last = map.shards.at(-1)?.ordinal ?? -1;
+  if (last >= map.nextOrdinal)
+    problems.push(`ordinal ${last} was never given out: the next is ${map.nextOrdinal}`);
   problems.push(...checkOwners(map, shards));
   return problems;
 }

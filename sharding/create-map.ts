@@ -60,6 +60,7 @@ export function createMap(input: MapInput): ShardMap {
     keyType: input.keyType,
     slots,
     tables: input.tables,
+    nextOrdinal: (shards.at(-1)?.ordinal ?? -1) + 1,
     shards,
     ownership: firstOwners(input, shards),
   };

@@ -25,6 +25,38 @@ export class DamagedMapError extends ShardingError {
   readonly code = 'DamagedMap';
 }
 
+/** The pages are in the middle of a change: some are old, some new. Never a map to route by. */
+export class MapInTransitionError extends ShardingError {
+  readonly code = 'MapInTransition';
+}
+
+/** An operation cannot be carried out on this map; nothing is wrong with the map. `reason` is fit for a condition. */
+export class PlanError extends ShardingError {
+  readonly code = 'Plan';
+  readonly reason: PlanProblem;
+
+  constructor(reason: PlanProblem, message: string, remedy: string) {
+    super(message, remedy);
+    this.reason = reason;
+  }
+}
+
+export type PlanProblem =
+  | 'NoSuchShard'
+  | 'ShardNotActive'
+  | 'ShardInTransition'
+  | 'NothingToMove'
+  | 'TooFewParts'
+  | 'NoEmptyShard'
+  | 'TargetNotEmpty'
+  | 'OtherRegion'
+  | 'OverlappingRanges'
+  | 'NoSuchSlots'
+  | 'NotOwned'
+  | 'ShardsNotLowered'
+  | 'HomeOfReferenceTables'
+  | 'NotWithThisAlgorithm';
+
 /** A map is of a format that this version does not know. */
 export class UnknownFormatError extends ShardingError {
   readonly code = 'UnknownFormat';

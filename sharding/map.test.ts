@@ -1,15 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { assignSlots, ringPoints } from './assignment.ts';
-import {
-  addShards,
-  bumpGeneration,
-  movePartition,
-  moveSlots,
-  removeShard,
-  splitRange,
-  withShardState,
-} from './change.ts';
+import { addShards, bumpGeneration, removeShard, splitRange, withShardState } from './change.ts';
 import { checkMap } from './check.ts';
 import { createMap } from './create-map.ts';
 import { InvalidChangeError } from './errors.ts';
@@ -18,6 +10,7 @@ import { partitionOf, slotCounts } from './owners.ts';
 import { partitionContains } from './partition.ts';
 import { createRouter } from './router.ts';
 import { anyInput, byRing, evenly, hashInputs, mapInput, newShards, sampleMaps } from './testing/fixtures.ts';
+import { move, moveSlots } from './testing/moves.ts';
 
 describe('a new map', () => {
   test('is sound, whatever the algorithm', () => {
@@ -206,26 +199,26 @@ describe('a change', () => {
 
   test('never takes slots from a shard that the plan did not name', () => {
     const map = sampleMaps().even;
-    const move = {
+    const overlap = {
       ranges: [{ first: 250, last: 260 }],
       from: 'social-0',
       to: 'social-2',
       side: 'write',
     } as const;
-    expect(() => moveSlots(map, move)).toThrow(/social-0 does not own slot 256/);
+    expect(() => moveSlots(map, overlap)).toThrow(/social-0 does not own slot 256/);
   });
 
   test('splits a range in place, then moves a part of it', () => {
     const map = sampleMaps().range;
     const split = splitRange(splitRange(map, 'h'), 'j');
     expect(createRouter(split).route('i').shard).toBe('social-1');
-    const move = {
+    const ofKeys = {
       partition: { kind: 'keys', ranges: [{ from: 'h', to: 'j' }] },
       from: 'social-1',
       to: 'social-3',
     } as const;
-    expect(() => movePartition(map, { ...move, side: 'write' })).toThrow(/no range starts at h/);
-    const moved = movePartition(split, { ...move, side: 'write' });
+    expect(() => move(map, { ...ofKeys, side: 'write' })).toThrow(/no range starts at h/);
+    const moved = move(split, { ...ofKeys, side: 'write' });
     const router = createRouter(moved);
     expect(['g', 'hzz', 'i', 'j', 'm', 'n'].map(key => router.route(key).shard)).toEqual([
       'social-1',
@@ -249,14 +242,14 @@ describe('a change', () => {
   test('gives a key of the default shard an entry of its own', () => {
     const map = sampleMaps().directory;
     const partition = { kind: 'directory', entries: ['8'], fallback: false } as const;
-    const moved = movePartition(map, { partition, from: 'social-0', to: 'social-1', side: 'write' });
+    const moved = move(map, { partition, from: 'social-0', to: 'social-1', side: 'write' });
     expect(createRouter(moved).locate(8)).toMatchObject({
       explicit: true,
       write: { shard: 'social-1' },
       read: { shard: 'social-0' },
     });
     expect(() =>
-      movePartition(map, {
+      move(map, {
         partition: { ...partition, entries: ['7'] },
         from: 'social-0',
         to: 'social-1',
@@ -272,10 +265,10 @@ describe('a change', () => {
       slots: 1024,
       regions: [{ region: 'eu-west', ranges: [{ first: 0, last: 9 }] }],
     } as const;
-    expect(() => movePartition(map, { partition, from: 'social-0', to: 'social-1', side: 'write' })).toThrow(
+    expect(() => move(map, { partition, from: 'social-0', to: 'social-1', side: 'write' })).toThrow(
       /different regions/,
     );
-    const moved = movePartition(map, { partition, from: 'social-0', to: 'social-2', side: 'write' });
+    const moved = move(map, { partition, from: 'social-0', to: 'social-2', side: 'write' });
     expect(checkMap(moved)).toEqual([]);
     expect(partitionOf(moved, 2)).toMatchObject({
       regions: [{ region: 'eu-west', ranges: [{ first: 0, last: 9 }, { first: 512 }] }],
@@ -300,7 +293,7 @@ describe('a change', () => {
     [
       'a partition of another kind',
       (map: ShardMap) =>
-        movePartition(map, {
+        move(map, {
           partition: { kind: 'keys', ranges: [] },
           from: 'social-0',
           to: 'social-1',

@@ -21,6 +21,8 @@ export interface ShardMap {
   /** Power of two, 2^8 .. 2^20. Range and directory maps have it too: verification works by slot. */
   readonly slots: number;
   readonly tables: readonly MapTable[];
+  /** What the next new shard gets. It only rises: a volume that a removed shard left must not be taken up by another one. */
+  readonly nextOrdinal: number;
   /** By ascending ordinal; ordinals of shards that were removed are missing. */
   readonly shards: readonly MapShard[];
   readonly ownership: Ownership;

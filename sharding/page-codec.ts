@@ -18,11 +18,16 @@ import {
 import { maxSlots, minSlots } from './slot.ts';
 
 export interface Header
-  extends Pick<ShardMap, 'format' | 'namespace' | 'cluster' | 'keyType' | 'slots' | 'tables'> {
+  extends Pick<
+    ShardMap,
+    'format' | 'namespace' | 'cluster' | 'keyType' | 'slots' | 'tables' | 'nextOrdinal'
+  > {
   readonly algorithm: Algorithm;
   readonly regions: readonly string[];
   readonly shardPages: number;
   readonly entryPages: number;
+  /** See seal.ts. */
+  readonly seal: string;
 }
 
 /** `key` null: the lowest range, or a directory's default. */
@@ -35,14 +40,30 @@ export interface Entry {
 const algorithms: readonly Algorithm[] = ['hash', 'range', 'directory', 'geo'];
 const states: readonly ShardState[] = ['active', 'readonly', 'maintenance'];
 
+const maxOrdinal = 0xffff_ffff;
+
 /** A page inflates to less than this; a damaged or hostile one cannot take all memory. */
 const maxPageBytes = 64 << 20;
 
-export function encodeHeader(map: ShardMap, counts: Pick<Header, 'shardPages' | 'entryPages'>): string {
-  const { format, namespace, cluster, keyType, slots, tables, ownership } = map;
+export function encodeHeader(
+  map: ShardMap,
+  rest: Pick<Header, 'shardPages' | 'entryPages' | 'seal'>,
+): string {
+  const { format, namespace, cluster, keyType, slots, tables, nextOrdinal, ownership } = map;
   const regions = ownership.algorithm === 'geo' ? [...ownership.regions.keys()] : [];
   const { algorithm } = ownership;
-  return packJson({ format, namespace, cluster, algorithm, keyType, slots, tables, regions, ...counts });
+  return packJson({
+    format,
+    namespace,
+    cluster,
+    algorithm,
+    keyType,
+    slots,
+    tables,
+    nextOrdinal,
+    regions,
+    ...rest,
+  });
 }
 
 export function decodeHeader(data: string, id: string): Header {
@@ -64,9 +85,11 @@ export function decodeHeader(data: string, id: string): Header {
     keyType: reader.oneOf<KeyType>(json.keyType, keyTypes),
     slots,
     tables: reader.list(json.tables).map(table => decodeTable(reader, table)),
+    nextOrdinal: reader.count(json.nextOrdinal, maxOrdinal + 1),
     regions: reader.list(json.regions).map(region => reader.text(region)),
     shardPages: reader.count(json.shardPages, 1 << 20),
     entryPages: reader.count(json.entryPages, 1 << 20),
+    seal: reader.text(json.seal),
   };
 }
 
@@ -159,11 +182,11 @@ export function decodeEntries(data: string, id: string): readonly Entry[] {
   return reader.list(unpackJson(data, id)).map(value => {
     const row = reader.list(value);
     const [key, write, read] = reader.row(row, row.length === 3 ? 3 : 2);
-    const owner = reader.count(write, 0xffff_ffff);
+    const owner = reader.count(write, maxOrdinal);
     return {
       key: key === null ? null : reader.text(key),
       write: owner,
-      read: row.length === 3 ? reader.count(read, 0xffff_ffff) : owner,
+      read: row.length === 3 ? reader.count(read, maxOrdinal) : owner,
     };
   });
 }

@@ -1,12 +1,20 @@
 import { deflateRawSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { addShards, bumpGeneration, moveSlots, withShardState } from './change.ts';
+import { addShards, bumpGeneration, settleMove, withShardState } from './change.ts';
 import { createMap } from './create-map.ts';
 import { applyDelta, deltaSince, digestOf, type MapDelta, parseDelta, wholeMap } from './delta.ts';
-import { DamagedMapError, DeltaMismatchError, ShardingError, UnknownFormatError } from './errors.ts';
+import {
+  DamagedMapError,
+  DeltaMismatchError,
+  MapInTransitionError,
+  ShardingError,
+  UnknownFormatError,
+} from './errors.ts';
 import { changedPages, epochOf, fromPages, type MapPage, pageConfigMapName, toPages } from './pages.ts';
+import { isSealed, sealedPages } from './seal.ts';
 import { anyInput, evenly, mapInput, newShards, sampleMaps } from './testing/fixtures.ts';
+import { moveSlots } from './testing/moves.ts';
 
 function wired(delta: MapDelta): MapDelta {
   return parseDelta(JSON.stringify(delta));
@@ -36,17 +44,36 @@ function replace(pages: readonly MapPage[], page: MapPage): MapPage[] {
   return pages.map(old => (old.id === page.id ? page : old));
 }
 
+function pageOf(pages: readonly MapPage[], id: string): MapPage {
+  return pages.find(page => page.id === id)!;
+}
+
 function atEpoch(pages: readonly MapPage[], id: string, epoch: number): MapPage[] {
   return pages.map(page => (page.id === id ? { ...page, epoch } : page));
 }
 
-function outcome(decode: () => unknown): unknown {
+/** Sets in the middle of a change: every page either of before or of after. */
+function mixtures(before: readonly MapPage[], after: readonly MapPage[]): readonly (readonly MapPage[])[] {
+  const changed = changedPages(before, after);
+  return Array.from({ length: 2 ** changed.length }, (_, choice) =>
+    changed.reduce<readonly MapPage[]>(
+      (pages, page, i) => ((choice >> i) & 1 ? [...pages.filter(({ id }) => id !== page.id), page] : pages),
+      before,
+    ),
+  );
+}
+
+function result(decode: () => unknown): unknown {
   try {
-    decode();
+    return decode();
   } catch (error) {
     return error instanceof ShardingError ? 'typed' : error;
   }
-  return 'sound';
+}
+
+function outcome(decode: () => unknown): unknown {
+  const end = result(decode);
+  return end === 'typed' || end instanceof Error ? end : 'sound';
 }
 
 describe('pages', () => {
@@ -68,9 +95,9 @@ describe('pages', () => {
       'shards-0',
       'shards-1',
       'shards-2',
-      'header',
       'slots-0',
       'slots-1',
+      'header',
     ]);
     expect(fromPages(pages)).toEqual(spread);
   });
@@ -81,12 +108,15 @@ describe('pages', () => {
       expect(toPages(map, pages)).toEqual(pages);
       const next = withShardState(map, 'social-1', 'readonly');
       const nextPages = toPages(next, pages);
-      expect(changedPages(pages, nextPages).map(page => [page.id, page.epoch])).toEqual([['shards-0', 2]]);
+      expect(changedPages(pages, nextPages).map(page => [page.id, page.epoch])).toEqual([
+        ['shards-0', 2],
+        ['header', 2],
+      ]);
       expect(fromPages(nextPages)).toEqual(next);
     }
   });
 
-  test("of a moved slot are its own and its shards' only", () => {
+  test("of a moved slot are its own, its shards' and the header", () => {
     const map = createMap(mapInput(evenly, { slots: 2 ** 18 }));
     const pages = toPages(map);
     const next = moveSlots(map, {
@@ -96,13 +126,83 @@ describe('pages', () => {
       side: 'read',
     });
     const nextPages = toPages(next, pages);
-    expect(changedPages(pages, nextPages).map(page => page.id)).toEqual(['shards-0', 'slots-0']);
+    expect(changedPages(pages, nextPages).map(page => page.id)).toEqual(['shards-0', 'slots-0', 'header']);
     expect(fromPages(nextPages)).toEqual(next);
   });
 
   test('are named after their cluster', () => {
     expect(pageConfigMapName('social', 'header')).toBe('social-map');
     expect(pageConfigMapName('social', 'slots-3')).toBe('social-map-slots-3');
+    expect(pageConfigMapName('social', 'slots-eu-west-0')).toBe('social-map-slots-eu-west-0');
+    const odd = ['EU_west', 'eu_west', 'EU-west', 'eu-west'].map(region =>
+      pageConfigMapName('social', `slots-${region}-0`),
+    );
+    expect(new Set(odd).size).toBe(4);
+    for (const name of odd) expect(name).toMatch(/^social-map-slots-eu-west-0(-[0-9a-f]+)?$/);
+  });
+});
+
+describe('the seal', () => {
+  const before = createMap(mapInput(evenly, { slots: 2 ** 17, shards: newShards(6) }));
+  const after = settleMove(before, {
+    partition: { kind: 'slots', slots: before.slots, ranges: [{ first: 0, last: 9 }] },
+    from: 'social-0',
+    to: 'social-5',
+    side: 'write',
+    generations: { from: 2, to: 7 },
+  });
+  const [old, next] = [toPages(before), toPages(after, toPages(before))];
+
+  test('fits before and after a change of several pages, and nowhere in between', () => {
+    const sets = mixtures(old, next);
+    expect(sets.length).toBe(8);
+    expect(sets.map(isSealed)).toEqual(sets.map((_, i) => i === 0 || i === sets.length - 1));
+    expect(fromPages(sets[0]!)).toEqual(before);
+    expect(fromPages(sets.at(-1)!)).toEqual(after);
+    for (const pages of sets.slice(1, -1)) expect(() => fromPages(pages)).toThrow(MapInTransitionError);
+  });
+
+  test('is none of the matter of a page that the header does not name', () => {
+    const stray = { id: 'shards-9', epoch: 77, data: old[0]!.data };
+    const pages = [...old, stray];
+    expect(sealedPages(pages)).toEqual(old);
+    expect(fromPages(pages)).toEqual(before);
+    expect(fromPages(pages, { raw: true }).epoch).toBe(77);
+  });
+
+  test('whoever finishes a change from any mixture comes to the same map', () => {
+    for (const pages of mixtures(old, next)) {
+      const raw = fromPages(pages, { raw: true });
+      const again = settleMove(raw, {
+        partition: { kind: 'slots', slots: before.slots, ranges: [{ first: 0, last: 9 }] },
+        from: 'social-0',
+        to: 'social-5',
+        side: 'write',
+        generations: { from: 2, to: 7 },
+      });
+      const finished = toPages({ ...again, epoch: raw.epoch + 1 }, pages);
+      expect(fromPages(finished)).toEqual({ ...after, epoch: epochOf(finished) });
+    }
+  });
+
+  test('of new shards whose page came and whose header did not: their ordinals are used up all the same', () => {
+    const grown = addShards(before, [{ name: 'social-6', ordinal: 6 }]);
+    const half = replace(old, pageOf(toPages(grown, old), 'shards-0'));
+    expect(() => fromPages(half)).toThrow(MapInTransitionError);
+    expect(fromPages(half, { raw: true })).toMatchObject({ nextOrdinal: 7, shards: grown.shards });
+  });
+
+  test('a delta never brings a receiver to a mixture', () => {
+    const [mixed, ...more] = mixtures(old, next).slice(1, -1);
+    for (const pages of [mixed!, ...more]) {
+      // A sender that does not look would send this; the receiver does look.
+      const received = applyDelta(old, wired(deltaSince(pages, before.epoch)));
+      expect(() => fromPages(received)).toThrow(MapInTransitionError);
+      // What it can be brought to from there is the next whole map or nothing.
+      const delta = wired(deltaSince(next, epochOf(received)));
+      expect([after, 'typed']).toContainEqual(result(() => fromPages(applyDelta(received, delta))));
+      expect(fromPages(applyDelta(received, wired(wholeMap(next))))).toEqual(after);
+    }
   });
 });
 
@@ -125,7 +225,7 @@ describe('damage', () => {
     ],
     [
       'fewer slots than the header says',
-      broken('slots-0', toPages(createMap(mapInput(evenly, { slots: 512 })))[2]!.data),
+      broken('slots-0', pageOf(toPages(createMap(mapInput(evenly, { slots: 512 }))), 'slots-0').data),
       /for 1024 slots/,
     ],
   ])('%s', (_, damaged, message) => {

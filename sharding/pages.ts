@@ -1,7 +1,8 @@
 /**
  * A map as pages: what is stored (one ConfigMap per page) and what is sent. A page is changed by one compare-and-swap
  * and carries the epoch of its last change; the map's epoch is the highest of its pages. Pages are decoded strictly: any
- * damage is a {@link DamagedMapError} that names the page, never a wrong owner.
+ * damage is a {@link DamagedMapError} that names the page, never a wrong owner, and pages in the middle of a change are a
+ * {@link MapInTransitionError} (seal.ts).
  *
  * Entries of range and directory maps lie in the page that their key hashes to, so one split or one new entry changes one
  * page, whatever its order.
@@ -9,7 +10,7 @@
 import { crc32 } from 'node:zlib';
 import { assertNever } from './assert-never.ts';
 import { checkMap } from './check.ts';
-import { DamagedMapError, InvalidChangeError } from './errors.ts';
+import { DamagedMapError, InvalidChangeError, MapInTransitionError } from './errors.ts';
 import { compareKeys } from './key.ts';
 import type { MapShard, OwnedRange, Owners, Ownership, ShardMap, SlotOwners } from './map.ts';
 import {
@@ -24,6 +25,7 @@ import {
   encodeSlots,
   type Header,
 } from './page-codec.ts';
+import { pageIds, sealOf, slotPageId, slotsPerPage } from './seal.ts';
 
 /** Plain JSON. `data` is the page's content, deflated, in base64. */
 export interface MapPage {
@@ -34,38 +36,42 @@ export interface MapPage {
 }
 
 export const shardsPerPage = 4096;
-export const slotsPerPage = 65_536;
 const entriesPerPage = 2048;
 
 /** A ConfigMap holds 1 MiB; the rest is for its metadata and the base64 of the page's JSON. */
 const maxPageChars = 900_000;
 
-/** Name of the ConfigMap that holds a page. */
+/**
+ * Name of the ConfigMap that holds a page. A region may be spelled in a way that a name may not: then a checksum keeps apart
+ * what looks the same.
+ */
 export function pageConfigMapName(cluster: string, id: string): string {
-  return id === 'header' ? `${cluster}-map` : `${cluster}-map-${id}`;
+  if (id === 'header') return `${cluster}-map`;
+  const plain = id.toLowerCase().replaceAll(/[^a-z0-9.-]+/g, '-');
+  return plain === id ? `${cluster}-map-${id}` : `${cluster}-map-${plain}-${crc32(id).toString(16)}`;
 }
 
 /**
- * All pages of a map, in an order that is safe to write one by one: shards before the owners that name them. With the
- * pages stored now as `previous`, pages of equal content keep their epoch, and the others get the map's: what
- * {@link changedPages} then gives is what must be written.
+ * All pages of a map, sealed, the header last. With the pages stored now as `previous`, pages of equal content keep their
+ * epoch, and the others get the map's: what {@link changedPages} then gives is what must be written.
  */
 export function toPages(map: ShardMap, previous: readonly MapPage[] = []): readonly MapPage[] {
   const before = new Map(previous.map(page => [page.id, page]));
   const entryPages = before.has('header') ? headerOf(previous).entryPages : freshEntryPages(map);
-  return contents(map, entryPages)
-    .map(({ id, data }) => {
-      const old = before.get(id);
-      if (old !== undefined && old.data === data) return old;
-      if (data.length > maxPageChars) {
-        throw new InvalidChangeError(
-          `page ${id} of the map has ${data.length} bytes`,
-          'Use fewer or shorter keys.',
-        );
-      }
-      return { id, epoch: map.epoch, data };
-    })
+  const page = (id: string, data: string): MapPage => {
+    const old = before.get(id);
+    if (old !== undefined && old.data === data) return old;
+    if (data.length <= maxPageChars) return { id, epoch: map.epoch, data };
+    throw new InvalidChangeError(
+      `page ${id} of the map has ${data.length} bytes`,
+      'Use fewer or shorter keys.',
+    );
+  };
+  const others = contents(map, entryPages)
+    .map(({ id, data }) => page(id, data))
     .toArray();
+  const counts = { shardPages: shardPagesOf(map), entryPages };
+  return [...others, page('header', encodeHeader(map, { ...counts, seal: sealOf(others) }))];
 }
 
 /** Those of `next` that differ from what is stored. */
@@ -74,14 +80,34 @@ export function changedPages(previous: readonly MapPage[], next: readonly MapPag
   return next.filter(page => before.get(page.id)?.data !== page.data);
 }
 
-/** Throws DamagedMapError, or UnknownFormatError for a map from another version. Pages in any order. */
-export function fromPages(pages: readonly MapPage[]): ShardMap {
+export interface ReadOptions {
+  /** Gives what pages in the middle of a change say, mixed and unchecked: for whoever is about to finish it. */
+  readonly raw?: boolean;
+}
+
+/**
+ * Pages in any order. Throws DamagedMapError, UnknownFormatError for a map from another version, or MapInTransitionError for
+ * pages that do not belong together.
+ */
+export function fromPages(pages: readonly MapPage[], { raw = false }: ReadOptions = {}): ShardMap {
   const byId = new Map<string, MapPage>();
   for (const page of pages) {
     if (byId.has(page.id)) throw damaged(page.id, 'is there twice');
     byId.set(page.id, page);
   }
-  const { shardPages, entryPages, regions, algorithm, ...rest } = headerOf(pages);
+  const header = headerOf(pages);
+  const { shardPages, entryPages, regions, algorithm, seal, ...rest } = header;
+  const named = pageIds(header).map(id => {
+    const page = byId.get(id);
+    if (page === undefined) throw damaged(id, 'is missing');
+    return page;
+  });
+  if (!raw && sealOf(named) !== seal) {
+    throw new MapInTransitionError(
+      'the pages are in the middle of a change',
+      'Keep the last whole map, and read them again shortly.',
+    );
+  }
   const take = <T>(id: string, decode: (data: string, id: string) => T): T => {
     const page = byId.get(id);
     if (page === undefined) throw damaged(id, 'is missing');
@@ -107,11 +133,13 @@ export function fromPages(pages: readonly MapPage[]): ShardMap {
     Array.from({ length: entryPages }, (_, n) => take(`entries-${n}`, decodeEntries)).flat();
   const map: ShardMap = {
     ...rest,
-    epoch: epochOf(pages),
+    epoch: epochOf(raw ? pages : named),
+    // Of a change that was cut off, the shards may have come and the header not.
+    nextOrdinal: Math.max(rest.nextOrdinal, raw ? (shards.at(-1)?.ordinal ?? -1) + 1 : 0),
     shards,
     ownership: ownershipOf(algorithm, regions, rest.keyType, slotOwners, entries),
   };
-  const problem = checkMap(map)[0];
+  const problem = raw ? undefined : checkMap(map)[0];
   if (problem !== undefined) throw damaged('header', `heads a map in which ${problem}`);
   return map;
 }
@@ -128,12 +156,11 @@ function headerOf(pages: readonly MapPage[]): Header {
 }
 
 function* contents(map: ShardMap, entryPages: number): Generator<{ id: string; data: string }, undefined> {
-  const shardPages = pageCount((map.shards.at(-1)?.ordinal ?? 0) + 1, shardsPerPage);
+  const shardPages = shardPagesOf(map);
   const byPage = Map.groupBy(map.shards, shard => Math.floor(shard.ordinal / shardsPerPage));
   for (let n = 0; n < shardPages; n++) {
     yield { id: `shards-${n}`, data: encodeShards(byPage.get(n) ?? [], map.cluster, n * shardsPerPage) };
   }
-  yield { id: 'header', data: encodeHeader(map, { shardPages, entryPages }) };
   const { ownership } = map;
   switch (ownership.algorithm) {
     case 'hash':
@@ -231,8 +258,9 @@ function joinSlots(pages: readonly SlotOwners[], slots: number): SlotOwners {
   return { write, read };
 }
 
-function slotPageId(n: number, region?: string): string {
-  return region === undefined ? `slots-${n}` : `slots-${region}-${n}`;
+/** Never fewer than there were: no page is ever left without a map. */
+function shardPagesOf(map: ShardMap): number {
+  return pageCount(map.nextOrdinal, shardsPerPage);
 }
 
 /** The number of entry pages is fixed when a map is made: an entry must not change its page. */

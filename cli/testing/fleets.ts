@@ -1,6 +1,6 @@
 /** Fleets as the operator leaves them, for commands to look at. */
 
-import { newPages } from '#controllers/shard-cluster/map-config-maps.ts';
+import { newPages } from '#controllers/shard-map/config-maps.ts';
 import { clusterLabels, shardLabels } from '#crds/api/names.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { ShardMap } from '#sharding/map.ts';

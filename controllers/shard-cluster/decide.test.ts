@@ -1,11 +1,17 @@
 import { describe, expect, test } from 'vitest';
+import { type MapFacts, marked, newPages, pageWrites, readMap } from '#controllers/shard-map/config-maps.ts';
 import { clusterWith, condition, settled } from '#controllers/testing/objects.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
+import { assertNever } from '#kernel/assert-never.ts';
 import type { ConfigMap } from '#kernel/resources.ts';
+import { withShardState } from '#sharding/change.ts';
+import { ownerOrdinals, partitionOf } from '#sharding/owners.ts';
+import { move } from '#sharding/testing/moves.ts';
 import { type ClusterAction, type ClusterPlan, decideCluster } from './decide.ts';
 import type { ClusterFacts } from './facts.ts';
-import { type MapFacts, readMap } from './map-config-maps.ts';
+import { ownerOf } from './project.ts';
+import { retiring } from './retire.ts';
 
 const settings = { defaultImage: 'postgres:17', secretsVersion: 'v1' };
 const nowhere: MapFacts = { kind: 'Absent', strayPages: [] };
@@ -15,6 +21,7 @@ function facts(cluster: ShardCluster, over: Partial<ClusterFacts> = {}): Cluster
     cluster,
     shards: [],
     map: nowhere,
+    migrations: { shards: new Set(), merging: false },
     nodesByRegion: new Map([
       ['eu-west', 1],
       ['us-east', 1],
@@ -26,24 +33,49 @@ function facts(cluster: ShardCluster, over: Partial<ClusterFacts> = {}): Cluster
   };
 }
 
-const words = (action: ClusterAction): string => `${action.kind} ${action.object.metadata.name}`;
+function words(action: ClusterAction): string {
+  switch (action.kind) {
+    case 'ApplyShard':
+    case 'DeleteShard':
+      return `${action.kind} ${action.object.metadata.name}`;
+    case 'PublishMap':
+      return ['PublishMap', ...action.retire.map(name => `without ${name}`)].join(' ');
+    case 'CreateMap':
+      return action.kind;
+    default:
+      return assertNever(action);
+  }
+}
 
 /** The facts once the plan is carried out, every shard Ready. */
 function after(before: ClusterFacts, plan: ClusterPlan): ClusterFacts {
   const pages = new Map<string, ConfigMap>();
-  if (before.map.kind === 'Present') {
-    for (const object of before.map.stored.objects.values()) pages.set(object.metadata.name, object);
-  }
+  const store = (object: ConfigMap): unknown => pages.set(object.metadata.name, object);
+  if (before.map.kind === 'Present') before.map.stored.objects.values().forEach(store);
   const shards = new Map(before.shards.map(shard => [shard.metadata.name, shard]));
   for (const action of plan.actions) {
-    if (action.kind === 'ApplyShard') {
-      const { object } = action;
-      const metadata = { ...object.metadata, generation: 1, uid: `uid-${object.metadata.name}` };
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a status as tests need it
-      shards.set(object.metadata.name, { ...object, metadata, status: settled } as unknown as Shard);
-    } else {
-      const { object } = action;
-      pages.set(object.metadata.name, { ...object, metadata: { ...object.metadata, resourceVersion: '1' } });
+    switch (action.kind) {
+      case 'CreateMap':
+        newPages(action.map, ownerOf(before.cluster)).forEach(store);
+        break;
+      case 'PublishMap': {
+        if (before.map.kind !== 'Present' || !plan.map) throw new Error('no map to change');
+        const { created, replaced, header } = pageWrites(before.map.stored, plan.map);
+        [...created, ...replaced, ...(header ? [header] : [])].forEach(store);
+        break;
+      }
+      case 'ApplyShard': {
+        const { object } = action;
+        const metadata = { ...object.metadata, generation: 1, uid: `uid-${object.metadata.name}` };
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a status as tests need it
+        shards.set(object.metadata.name, { ...object, metadata, status: settled } as unknown as Shard);
+        break;
+      }
+      case 'DeleteShard':
+        shards.delete(action.object.metadata.name);
+        break;
+      default:
+        assertNever(action);
     }
   }
   return { ...before, map: readMap([...pages.values()]), shards: [...shards.values()] };
@@ -65,11 +97,9 @@ const withSpec = (before: ClusterFacts, spec: object): ClusterFacts => ({
 });
 
 describe('a new fleet', () => {
-  test('the map comes before the shards, its header last', () => {
+  test('the map comes before the shards', () => {
     expect(decide(facts(clusterWith({ shards: 2 }))).actions.map(words)).toEqual([
-      'CreatePage social-map-shards-0',
-      'CreatePage social-map-slots-0',
-      'CreatePage social-map',
+      'CreateMap',
       'ApplyShard social-0',
       'ApplyShard social-1',
     ]);
@@ -120,35 +150,22 @@ describe('a new fleet', () => {
 describe('a running fleet', () => {
   test('shards that are added own nothing and change the map by one epoch', () => {
     const plan = decide(withSpec(running(), { shards: 6 }));
-    expect(plan.actions.map(words)).toEqual([
-      'ReplacePage social-map-shards-0',
-      'ApplyShard social-4',
-      'ApplyShard social-5',
-    ]);
+    expect(plan.actions.map(words)).toEqual(['PublishMap', 'ApplyShard social-4', 'ApplyShard social-5']);
     expect(plan.map?.epoch).toBe(2);
   });
 
-  test('one kind of change at a time, so that nobody reads half of an epoch', () => {
+  test('all that a spec asks of the map is one change', () => {
     const tables = [
       { name: 'users', key: 'id' },
       { name: 'more', key: 'user_id' },
     ];
-    let state = withSpec(running(), {
+    const before = withSpec(running(), {
       shards: 5,
       shardStates: [{ shard: 0, state: 'readonly' }],
       sharding: { algorithm: 'hash', slots: 1024, tables },
     });
-    const pages: string[][] = [];
-    for (let plan = decide(state); plan.actions.length > 0; plan = decide(state)) {
-      pages.push(plan.actions.filter(action => action.kind !== 'ApplyShard').map(words));
-      state = after(state, plan);
-    }
-    expect(pages.filter(each => each.length > 0)).toEqual([
-      ['ReplacePage social-map-shards-0'],
-      ['ReplacePage social-map-shards-0'],
-      ['ReplacePage social-map'],
-    ]);
-    expect(state.map).toMatchObject({ stored: { map: { epoch: 4 } } });
+    const state = after(before, decide(before));
+    expect(state.map).toMatchObject({ stored: { map: { epoch: 2, tables, nextOrdinal: 5 } } });
     expect(state.shards.map(shard => shard.spec.state)).toEqual([
       'readonly',
       'active',
@@ -156,6 +173,7 @@ describe('a running fleet', () => {
       'active',
       'active',
     ]);
+    expect(decide(state).actions).toEqual([]);
   });
 
   test('the assignment is never looked at again', () => {
@@ -234,7 +252,6 @@ describe('a running fleet', () => {
 
 describe('what only a person can put right', () => {
   const cases: [what: string, facts: () => ClusterFacts, reason: string, says: string][] = [
-    ['fewer shards', () => withSpec(running(), { shards: 2 }), 'ShardsCannotShrink', 'set spec.shards to 4'],
     [
       'a state for no shard',
       () => withSpec(running(), { shardStates: [{ shard: 9, state: 'readonly' }] }),
@@ -303,10 +320,157 @@ describe('what only a person can put right', () => {
 
   test('a map that was never finished is begun anew, over what is left of it', () => {
     const first = decide(facts(clusterWith()));
-    const stray = first.actions
-      .flatMap(action => (action.kind === 'CreatePage' ? [action.object] : []))
-      .slice(0, 1);
+    const stray = newPages(first.map!, ownerOf(clusterWith())).slice(0, 1);
     const again = decide(facts(clusterWith(), { map: readMap(stray) }));
     expect(again.actions.map(words)).toEqual(first.actions.map(words));
+  });
+});
+
+/** Of 4 shards, what `social-<from>` owns went to social-0. */
+function emptied(...from: readonly number[]): ClusterFacts {
+  const state = running();
+  if (state.map.kind !== 'Present') throw new Error('no map');
+  const { stored } = state.map;
+  const map = from.reduce((rest, ordinal) => {
+    const partition = partitionOf(rest, ordinal);
+    const toFirst = { partition, from: `social-${ordinal}`, to: 'social-0' };
+    return move(move(rest, { ...toFirst, side: 'read' }), { ...toFirst, side: 'write' });
+  }, stored.map);
+  const { replaced, header } = pageWrites(stored, map);
+  const pages = new Map(
+    [...stored.objects.values(), ...replaced, header!].map(each => [each.metadata.name, each]),
+  );
+  const moved = { ...state, map: readMap([...pages.values()]) };
+  return after(moved, decide(moved));
+}
+
+describe('fewer shards', () => {
+  test('one that is empty leaves the map, then its Shard goes; its ordinal is not used again', () => {
+    const before = withSpec(emptied(1), { shards: 3 });
+    const plan = decide(before);
+    expect(plan.actions.map(words)).toEqual(['PublishMap without social-1', 'DeleteShard social-1']);
+    expect(plan.problem).toBeUndefined();
+    const state = after(before, plan);
+    expect(decide(state).actions).toEqual([]);
+    const more = decide(withSpec(state, { shards: 4 }));
+    expect(more.map?.shards.map(shard => shard.name)).toEqual([
+      'social-0',
+      'social-2',
+      'social-3',
+      'social-4',
+    ]);
+  });
+
+  test('a Shard that the operator did not get to delete is deleted later', () => {
+    const before = withSpec(emptied(1), { shards: 3 });
+    const state = { ...after(before, decide(before)), shards: before.shards };
+    expect(decide(state).actions.map(words)).toEqual(['DeleteShard social-1']);
+  });
+
+  test('emptied ones go before new ones, and those before older ones', () => {
+    const grown = withSpec(emptied(1), { shards: 6 });
+    const six = after(grown, decide(grown));
+    expect(decide(withSpec(six, { shards: 5 })).actions[0]).toMatchObject({ retire: ['social-1'] });
+    expect(decide(withSpec(six, { shards: 4 })).actions[0]).toMatchObject({
+      retire: ['social-1', 'social-5'],
+    });
+  });
+
+  test('shard 0 stays, also empty', () => {
+    const state = running();
+    if (state.map.kind !== 'Present') throw new Error('no map');
+    const map = ['write', 'read'].reduce(
+      (rest, side) =>
+        move(rest, {
+          partition: partitionOf(rest, 0),
+          from: 'social-0',
+          to: 'social-1',
+          side: side === 'write' ? 'write' : 'read',
+        }),
+      state.map.stored.map,
+    );
+    expect(ownerOrdinals(map, 'write').has(0)).toBe(false);
+    expect(retiring({ map, wantedShards: 3, shards: [], inUse: new Set() })).toEqual([]);
+  });
+
+  test('one that a migration counts on stays until that has ended', () => {
+    const before = withSpec(emptied(1), { shards: 3 });
+    const plan = decide({ ...before, migrations: { shards: new Set(['social-1']), merging: false } });
+    expect(plan.actions).toEqual([]);
+    expect(plan.problem).toMatchObject({ reason: 'ShardsCannotShrink' });
+    expect(plan.problem?.message).toContain('social-1 is in use by a ShardMigration');
+  });
+
+  test('while none is empty it says how to merge, and goes on with all else', () => {
+    const shardStates = [{ shard: 0, state: 'readonly' }];
+    const plan = decide(withSpec(running(), { shards: 2, shardStates }));
+    expect(plan.actions.map(words)).toEqual(['PublishMap', 'ApplyShard social-0']);
+    expect(plan.problem?.reason).toBe('ShardsCannotShrink');
+    expect(plan.problem?.message).toContain('spec.merge.shards: [social-0, social-2, social-3]');
+    expect(plan.problem?.message).toContain('or set spec.shards to 4');
+  });
+
+  test('a merge that is under way needs nobody', () => {
+    const state = withSpec(running(), { shards: 3 });
+    const migrations = { shards: new Set(['social-0', 'social-3']), merging: true };
+    expect(decide({ ...state, migrations })).toMatchObject({ actions: [], problem: undefined });
+  });
+
+  test('a Shard that the map has never heard of is left alone', () => {
+    const grown = withSpec(running(), { shards: 5 });
+    const five = after(grown, decide(grown));
+    // The map was restored from before social-4.
+    expect(decide({ ...five, map: running().map, cluster: clusterWith() }).actions).toEqual([]);
+  });
+
+  test('a Shard that was told to own something is not deleted, whatever the map says', () => {
+    const before = withSpec(emptied(1), { shards: 3 });
+    const state = after(before, decide(before));
+    const told = running().shards.filter(shard => shard.metadata.name === 'social-1');
+    expect(decide({ ...state, shards: [...state.shards, ...told] }).actions).toEqual([]);
+  });
+});
+
+/** The same, while somebody changes the map. */
+function marking(state: ClusterFacts, by: string): ClusterFacts {
+  if (state.map.kind !== 'Present') throw new Error('no map');
+  const objects = [...state.map.stored.objects.values()].map(object =>
+    object.metadata.name === 'social-map' ? marked(object, by) : object,
+  );
+  return { ...state, map: readMap(objects) };
+}
+
+/** The same, with one page of a change written and the header not. */
+function torn(state: ClusterFacts, by?: string): ClusterFacts {
+  if (state.map.kind !== 'Present') throw new Error('no map');
+  const { stored } = state.map;
+  const next = withShardState(stored.map, 'social-1', 'readonly');
+  const pages = new Map([...stored.objects.values()].map(each => [each.metadata.name, each]));
+  for (const page of pageWrites(stored, next).replaced) pages.set(page.metadata.name, page);
+  const header = pages.get('social-map')!;
+  pages.set('social-map', marked(header, by));
+  return { ...state, map: readMap([...pages.values()]) };
+}
+
+describe('a map that somebody is changing', () => {
+  test('is left alone, while its shards get what does not concern it', () => {
+    const state = withSpec(marking(running(), 'someone'), { shards: 6, access: { stableLogin: true } });
+    const plan = decide(state);
+    expect(plan.map?.shards).toHaveLength(4);
+    expect(plan.actions.map(words)).toEqual([0, 1, 2, 3].map(i => `ApplyShard social-${i}`));
+  });
+
+  test('is not touched in between, nor is any shard told what a mixture says', () => {
+    const plan = decide(torn(running(), 'someone'));
+    expect(plan).toMatchObject({ actions: [], problem: undefined });
+    expect(plan.map?.shards).toHaveLength(4);
+  });
+
+  test.each([undefined, 'uid-social'])('is finished by the fleet itself when it left it so (%s)', by => {
+    expect(decide(torn(running(), by)).actions.map(words)).toEqual(['PublishMap']);
+  });
+
+  test('gets rid of a mark of its own', () => {
+    expect(decide(marking(running(), 'uid-social')).actions.map(words)).toEqual(['PublishMap']);
   });
 });

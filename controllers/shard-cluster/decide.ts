@@ -3,24 +3,27 @@
  * shard exists, and a shard's spec follows the map. Pure.
  */
 
-import { type Shard, type ShardSpec } from '#crds/api/shard.ts';
+import type { MapFacts, StoredMap } from '#controllers/shard-map/config-maps.ts';
+import type { Shard, ShardSpec } from '#crds/api/shard.ts';
+import { assertNever } from '#kernel/assert-never.ts';
 import { sameJson } from '#kernel/canonical.ts';
-import type { ConfigMap } from '#kernel/resources.ts';
 import { ShardingError } from '#sharding/errors.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import type { ClusterFacts } from './facts.ts';
-import { newPages, pageChanges } from './map-config-maps.ts';
 import { firstMap, nextMap } from './map-from-spec.ts';
-import { findProblem, type Problem } from './problems.ts';
-import { ownerOf, projectShard, shardObject } from './project.ts';
+import { cannotShrink, findProblem, type Problem } from './problems.ts';
+import { projectShard, shardObject } from './project.ts';
+import { retired, retiring } from './retire.ts';
 import { limitRollout, rolloutBudget } from './rollout-budget.ts';
 
 export type ClusterAction =
-  /** Pages of a map that was never complete: left-overs of an earlier try are overwritten. */
-  | { readonly kind: 'CreatePage'; readonly object: ConfigMap }
-  /** Compare-and-swap. */
-  | { readonly kind: 'ReplacePage'; readonly object: ConfigMap }
-  | { readonly kind: 'ApplyShard'; readonly object: Shard };
+  /** A map that was never complete: left-overs of an earlier try are overwritten. */
+  | { readonly kind: 'CreateMap'; readonly map: ShardMap }
+  /** What the spec asks of the map, less the shards to retire; also finishes or seals what was cut off. */
+  | { readonly kind: 'PublishMap'; readonly retire: readonly string[] }
+  | { readonly kind: 'ApplyShard'; readonly object: Shard }
+  /** It has left the map. */
+  | { readonly kind: 'DeleteShard'; readonly object: Shard };
 
 /** Shards that were found to be as ordered: in a large fleet comparing all of them on every pass is most of the work. */
 const agreed = new WeakMap<Shard, string>();
@@ -40,30 +43,59 @@ export interface Settings {
 }
 
 export function decideCluster(facts: ClusterFacts, settings: Settings): ClusterPlan {
-  const stored = facts.map.kind === 'Present' ? facts.map.stored : undefined;
   const problem = findProblem(facts);
-  if (problem) return { actions: [], map: stored?.map, problem, waiting: 0 };
+  if (problem) return { actions: [], map: mapToShow(facts.map), problem, waiting: 0 };
   try {
-    const { cluster } = facts;
-    const map = stored ? nextMap(stored.map, cluster) : firstMap(cluster);
-    const owner = ownerOf(cluster);
-    const pages: ClusterAction[] = stored
-      ? pageChanges(stored, map, owner).map(({ object, exists }) => ({
-          kind: exists ? 'ReplacePage' : 'CreatePage',
-          object,
-        }))
-      : newPages(map, owner).map(object => ({ kind: 'CreatePage', object }));
-    const { actions, waiting } = shardActions(facts, map, settings);
-    return { actions: [...pages, ...actions], map, problem: undefined, waiting };
+    switch (facts.map.kind) {
+      case 'Absent': {
+        const map = firstMap(facts.cluster);
+        const { actions, waiting } = shardActions(facts, map, settings);
+        return { actions: [{ kind: 'CreateMap', map }, ...actions], map, problem: undefined, waiting };
+      }
+      case 'InTransition': {
+        // What was left in between is ours to finish unless somebody else is at it. Until then no shard is told anything.
+        const { markedBy } = facts.map.raw;
+        const ours = markedBy === undefined || markedBy === facts.cluster.metadata.uid;
+        const actions: ClusterAction[] = ours ? [{ kind: 'PublishMap', retire: [] }] : [];
+        return { actions, map: mapToShow(facts.map), problem: undefined, waiting: 0 };
+      }
+      case 'Present':
+        return decideRunning(facts, facts.map.stored, settings);
+      case 'Damaged':
+        throw new TypeError('a damaged map is a problem');
+      default:
+        return assertNever(facts.map);
+    }
   } catch (error) {
     if (!(error instanceof ShardingError)) throw error;
     return {
       actions: [],
-      map: stored?.map,
+      map: mapToShow(facts.map),
       problem: { reason: 'InvalidSharding', message: `spec.sharding: ${error.message}. ${error.remedy}` },
       waiting: 0,
     };
   }
+}
+
+function decideRunning(facts: ClusterFacts, stored: StoredMap, settings: Settings): ClusterPlan {
+  const { cluster, shards, migrations } = facts;
+  const input = { map: stored.map, wantedShards: cluster.spec.shards, shards, inUse: migrations.shards };
+  const { markedBy } = stored;
+  const busy = markedBy !== undefined && markedBy !== cluster.metadata.uid;
+  const retire = busy ? [] : retiring(input);
+  const map = busy ? stored.map : nextMap(stored.map, cluster, retire);
+  const publish: ClusterAction[] =
+    !busy && (map !== stored.map || markedBy !== undefined) ? [{ kind: 'PublishMap', retire }] : [];
+  const { actions, waiting } = shardActions(facts, map, settings);
+  const gone = retired({ ...input, map }).map((object): ClusterAction => ({ kind: 'DeleteShard', object }));
+  const problem = busy ? undefined : cannotShrink(facts, map);
+  return { actions: [...publish, ...actions, ...gone], map, problem, waiting };
+}
+
+/** The map that a status speaks of. */
+export function mapToShow(map: MapFacts): ShardMap | undefined {
+  if (map.kind === 'Present') return map.stored.map;
+  return map.kind === 'InTransition' ? (map.last ?? map.raw).map : undefined;
 }
 
 function shardActions(

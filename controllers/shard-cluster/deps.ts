@@ -1,11 +1,11 @@
 /** What the ShardCluster controller works with; the operator wires it, tests put fakes in. */
 import type { Caches } from '#controllers/caches.ts';
 import type { SecretReader } from '#controllers/secrets/secret-reader.ts';
+import type { MapStore } from '#controllers/shard-map/map-store.ts';
 import type { Applier } from '#kernel/apply.ts';
 import type { Clock } from '#kernel/clock.ts';
 import type { EventRecorder } from '#kernel/events.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
-import type { MapReader } from './map-reader.ts';
 import type { RandomBytes } from './passwords.ts';
 import type { SchemaWatch } from './schema-watch.ts';
 
@@ -14,7 +14,7 @@ export interface ClusterDeps {
   readonly applier: Applier;
   readonly caches: Caches;
   readonly secrets: SecretReader;
-  readonly maps: MapReader;
+  readonly maps: MapStore;
   readonly schemas: SchemaWatch;
   readonly events: EventRecorder;
   readonly clock: Clock;

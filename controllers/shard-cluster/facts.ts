@@ -1,14 +1,16 @@
 /** Everything a decision about a fleet is made from. Gathered anew on every pass, from caches and from Secrets by name. */
+import type { MapFacts } from '#controllers/shard-map/config-maps.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import { parseShardCluster, type ShardCluster } from '#crds/api/shard-cluster.ts';
 import type { KubeObject } from '#kernel/object.ts';
-import type { MapFacts } from './map-config-maps.ts';
+import type { MigrationUse } from './migrations.ts';
 
 export interface ClusterFacts {
   readonly cluster: ShardCluster;
   /** Those that exist, in the order of their ordinals. */
   readonly shards: readonly Shard[];
   readonly map: MapFacts;
+  readonly migrations: MigrationUse;
   readonly nodesByRegion: ReadonlyMap<string, number>;
   /** True without spec.storage.storageClassName. */
   readonly storageClassExists: boolean;

@@ -9,8 +9,9 @@ import { defaultAssignment } from '#crds/api/sharding-spec.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { addShards, withShardState, withTables } from '#sharding/change.ts';
 import { createMap, type Layout, type NewShard } from '#sharding/create-map.ts';
-import type { MapTable, ShardMap, ShardState } from '#sharding/map.ts';
+import type { MapShard, MapTable, ShardMap, ShardState } from '#sharding/map.ts';
 import { placeShards } from '#sharding/placement.ts';
+import { withoutShards } from './retire.ts';
 
 /** Throws ShardingError when the spec contradicts itself in a way that the CRD's rules cannot see. */
 export function firstMap(cluster: ShardCluster): ShardMap {
@@ -29,24 +30,16 @@ export function firstMap(cluster: ShardCluster): ShardMap {
 }
 
 /**
- * The next step from `map` towards what the spec wants: the same object when there is nothing to change. One kind of change at
- * a time, as each lives in pages of its own: whoever reads between two page writes never sees half of an epoch.
+ * The map as the spec wants it, less the shards that go: the same object when there is nothing to change. Comes to the same
+ * from a map that has a part of the change already.
  */
-export function nextMap(map: ShardMap, cluster: ShardCluster): ShardMap {
-  const count = nextOrdinal(map);
-  if (cluster.spec.shards > count) {
-    const placed = map.shards.map(shard => shard.region ?? '');
-    return addShards(map, newShards(cluster, count, placed));
-  }
-  const stated = withWantedStates(map, cluster);
-  if (stated !== map) return { ...stated, epoch: map.epoch + 1 };
+export function nextMap(map: ShardMap, cluster: ShardCluster, retire: readonly string[]): ShardMap {
+  const missing = cluster.spec.shards - map.shards.length;
+  const grown = missing > 0 ? addShards(map, newShards(cluster, map.nextOrdinal, map.shards)) : map;
+  const stated = withWantedStates(withoutShards(grown, retire), cluster);
   const tables = wantedTables(cluster);
-  return JSON.stringify(map.tables) === JSON.stringify(tables) ? map : withTables(map, tables);
-}
-
-/** Ordinal that the next shard gets. */
-export function nextOrdinal(map: ShardMap): number {
-  return (map.shards.at(-1)?.ordinal ?? -1) + 1;
+  const next = JSON.stringify(map.tables) === JSON.stringify(tables) ? stated : withTables(stated, tables);
+  return next === map ? map : { ...next, epoch: map.epoch + 1 };
 }
 
 function withWantedStates(map: ShardMap, cluster: ShardCluster): ShardMap {
@@ -61,14 +54,16 @@ function withWantedStates(map: ShardMap, cluster: ShardCluster): ShardMap {
     );
 }
 
-function newShards(cluster: ShardCluster, from: number, placed: readonly string[]): readonly NewShard[] {
+/** What is missing to spec.shards, with ordinals from `first` on. */
+function newShards(cluster: ShardCluster, first: number, present: readonly MapShard[]): readonly NewShard[] {
   const { spec, metadata } = cluster;
   const count = spec.shards;
   const spread = spec.placement.spread === 'region' || spec.placement.regions.length === 0;
+  const placed = present.map(shard => shard.region ?? '');
   const homes = spread ? [] : placeShards({ shards: count, regions: spec.placement.regions, placed });
-  return Array.from({ length: count - from }, (_, i) => {
-    const ordinal = from + i;
-    const region = homes[ordinal];
+  return Array.from({ length: count - present.length }, (_, i) => {
+    const ordinal = first + i;
+    const region = homes[present.length + i];
     return { name: clusterChildren.shard(metadata.name, ordinal), ordinal, ...(region ? { region } : {}) };
   });
 }

@@ -2,8 +2,9 @@
  * What only a person can put right: each check is `(facts) => problem | undefined`. A problem stops what would follow from
  * the spec - nothing that runs is touched - and is shown as Stalled with what to write. Pure.
  */
+import type { ShardMap } from '#sharding/map.ts';
 import type { ClusterFacts } from './facts.ts';
-import { nextOrdinal } from './map-from-spec.ts';
+import { surplus } from './retire.ts';
 
 export interface Problem {
   /** CamelCase. */
@@ -57,26 +58,38 @@ const notYetSupported: Check = ({ cluster }) =>
       }
     : undefined;
 
-const shardsLowered: Check = ({ cluster, map }) => {
-  if (map.kind !== 'Present') return undefined;
-  const count = nextOrdinal(map.stored.map);
-  const { shards } = cluster.spec;
-  if (shards >= count) return undefined;
-  const name = cluster.metadata.name;
-  const gone =
-    count - shards === 1 ? `shard ${name}-${shards}` : `shards ${name}-${shards} to ${name}-${count - 1}`;
+/**
+ * Fewer shards are wanted, and too few are empty. `map`: once those that are empty have left. Stops nothing else: what the
+ * spec says of the shards that there are still holds. While a merge is under way nobody needs to act.
+ */
+export function cannotShrink({ cluster, migrations }: ClusterFacts, map: ShardMap): Problem | undefined {
+  const { name } = cluster.metadata;
+  const wanted = cluster.spec.shards;
+  const count = surplus(map, wanted);
+  if (count === 0 || migrations.merging) return undefined;
+  const inUse = map.shards.find(shard => migrations.shards.has(shard.name));
+  const waits = inUse ? `; ${inUse.name} is in use by a ShardMigration that has not ended` : '';
+  const [into, ...others] = [map.shards[0], ...map.shards.slice(-count)].map(shard => shard?.name ?? '');
   return {
     reason: 'ShardsCannotShrink',
-    message: `spec.shards is ${shards}, but there are ${count} and merging ${gone} away is not supported yet: set spec.shards to ${count}`,
+    message:
+      `spec.shards is ${wanted}, but ${map.shards.length} shards own keys or are in use${waits}: merge ${count} of them away ` +
+      `with a ShardMigration (spec.cluster.name: ${name}, spec.merge.shards: [${[into, ...others].join(', ')}]), ` +
+      `or set spec.shards to ${map.shards.length}`,
   };
-};
+}
 
-const stateOfNoShard: Check = ({ cluster }) => {
-  const wrong = cluster.spec.shardStates.find(({ shard }) => shard >= cluster.spec.shards);
-  return wrong
+const stateOfNoShard: Check = ({ cluster, map }) => {
+  const present = map.kind === 'Present' ? map.stored.map.shards.map(shard => shard.ordinal) : [];
+  // Those that are still to come follow the highest ordinal that was ever given out.
+  const first = map.kind === 'Present' ? map.stored.map.nextOrdinal : 0;
+  const missing = Math.max(0, cluster.spec.shards - present.length);
+  const known = new Set([...present, ...Array.from({ length: missing }, (_, i) => first + i)]);
+  const wrong = cluster.spec.shardStates.find(({ shard }) => !known.has(shard));
+  return wrong && (map.kind === 'Present' || map.kind === 'Absent')
     ? {
         reason: 'NoSuchShard',
-        message: `spec.shardStates names shard ${wrong.shard}, but spec.shards is ${cluster.spec.shards}: the highest is ${cluster.spec.shards - 1}`,
+        message: `spec.shardStates names shard ${wrong.shard}, which there is not: the highest is ${Math.max(...known)}`,
       }
     : undefined;
 };
@@ -116,7 +129,6 @@ const CHECKS: readonly Check[] = [
   mapLost,
   secretsLost,
   notYetSupported,
-  shardsLowered,
   stateOfNoShard,
   regionWithoutNodes,
   storageClassMissing,

@@ -3,25 +3,29 @@
  * write may be the last one before the operator is killed.
  */
 
-import { byCluster, indexKey, regionLabel } from '#controllers/caches.ts';
+import { byCluster, indexKey, regionLabel, Shards } from '#controllers/caches.ts';
 import { severalAtOnce } from '#controllers/several-at-once.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
+import type { MapFacts } from '#controllers/shard-map/config-maps.ts';
+import { MapBusyError, MapExistsError } from '#controllers/shard-map/errors.ts';
 import { isPaused } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { setConditions } from '#kernel/conditions.ts';
 import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/controller.ts';
-import { ForbiddenError, orUndefined } from '#kernel/errors.ts';
+import { ConflictError, ForbiddenError, orUndefined } from '#kernel/errors.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { PersistentVolumeClaims } from '#kernel/resources.ts';
 import type { Request } from '#kernel/source.ts';
-import { type ClusterAction, type ClusterPlan, decideCluster } from './decide.ts';
+import { type ClusterAction, type ClusterPlan, decideCluster, mapToShow } from './decide.ts';
 import type { ClusterDeps } from './deps.ts';
 import { type ClusterFacts, clusterOf } from './facts.ts';
 import { decideFinalizer, writeFinalizer } from './finalizer.ts';
-import { assertNoHeader, createPage, MapExistsError } from './map-writes.ts';
+import { nextMap } from './map-from-spec.ts';
+import { migrationUse } from './migrations.ts';
 import type { Problem } from './problems.ts';
+import { ownerOf } from './project.ts';
 import { onceApplied } from './rollout-budget.ts';
 import { SCHEMA_EVERY_MS } from './schema-watch.ts';
 import { ensureSecrets, type SecretsResult } from './secrets.ts';
@@ -107,10 +111,10 @@ async function reconcile(
   }
   const shards = shardsOf(deps, request);
   const map = deps.maps.read(request);
-  const stored = map.kind === 'Present' ? map.stored : undefined;
+  const pages = pagesOf(map);
   if (isPaused(cluster)) {
-    const plan: ClusterPlan = { actions: [], map: stored?.map, problem: undefined, waiting: 0 };
-    await writeStatus(deps, subject, { shards, plan, pages: stored?.pages.length ?? 0 }, context);
+    const plan: ClusterPlan = { actions: [], map: mapToShow(map), problem: undefined, waiting: 0 };
+    await writeStatus(deps, subject, { shards, plan, pages }, context);
     return {};
   }
   const schema = await deps.schemas.look(cluster, context.signal);
@@ -122,14 +126,15 @@ async function reconcile(
     ),
   );
   if ('reason' in secrets) {
-    const plan: ClusterPlan = { actions: [], map: stored?.map, problem: secrets, waiting: 0 };
-    await writeStatus(deps, subject, { shards, plan, pages: stored?.pages.length ?? 0 }, context);
+    const plan: ClusterPlan = { actions: [], map: mapToShow(map), problem: secrets, waiting: 0 };
+    await writeStatus(deps, subject, { shards, plan, pages }, context);
     return { requeueAfterMs: NAMESPACE_RETRY_MS };
   }
   const facts: ClusterFacts = {
     cluster,
     shards,
     map,
+    migrations: migrationUse(deps.caches.shardMigrations.values(), request),
     nodesByRegion: nodesByRegion(deps),
     storageClassExists: storageClassExists(deps, cluster),
     schema,
@@ -137,19 +142,19 @@ async function reconcile(
   };
   const plan = decideCluster(facts, { defaultImage: deps.defaultImage, secretsVersion: secrets.version });
   try {
-    await carryOut(deps, plan, map.kind === 'Absent', context);
+    await carryOut(deps, subject, plan, context);
   } catch (error) {
-    if (!(error instanceof MapExistsError)) throw error;
+    if (!isCacheBehind(error)) throw error;
     return { requeueAfterMs: CACHE_LAG_MS };
   }
-  const applied = plan.actions.filter(({ kind }) => kind === 'ApplyShard');
+  const applied = plan.actions.flatMap(action => (action.kind === 'ApplyShard' ? [action.object] : []));
   await writeStatus(
     deps,
     subject,
     {
-      shards: onceApplied(shards, new Set(applied.map(({ object }) => object.metadata.name))),
+      shards: onceApplied(shards, new Set(applied.map(({ metadata }) => metadata.name))),
       plan: { ...plan, problem: subject.refused ?? plan.problem },
-      pages: stored?.pages.length ?? plan.actions.filter(action => action.kind === 'CreatePage').length,
+      pages: pagesOf(deps.maps.read(request)),
       rotating: secrets.rotating,
       ...(schema.kind === 'Present' ? { schemaHash: schema.hash } : {}),
     },
@@ -191,39 +196,54 @@ async function letIn(
   }
 }
 
+/** Somebody else wrote first: what they wrote is on its way to us. */
+function isCacheBehind(error: unknown): boolean {
+  return error instanceof MapExistsError || error instanceof MapBusyError || error instanceof ConflictError;
+}
+
+/** The map first, then the shards, which know nothing of each other. */
 async function carryOut(
   deps: ClusterDeps,
+  subject: Subject,
   plan: ClusterPlan,
-  fresh: boolean,
-  { signal, log }: ReconcileContext,
+  context: ReconcileContext,
 ): Promise<void> {
-  const header = plan.actions.findLast(action => action.kind === 'CreatePage');
-  if (fresh && header?.kind === 'CreatePage') await assertNoHeader(deps.client, header.object, signal);
-  const pages = plan.actions.filter(({ kind }) => kind !== 'ApplyShard');
-  const shards = plan.actions.filter(({ kind }) => kind === 'ApplyShard');
-  // The pages one after the other, since their order is what makes them safe; then the shards, which know nothing of each other.
-  for (const action of pages) await carryOutOne(deps, action, fresh, { signal, log });
-  await severalAtOnce(shards, SHARDS_AT_ONCE, action => carryOutOne(deps, action, fresh, { signal, log }));
+  const ofMap = plan.actions.filter(({ kind }) => kind === 'CreateMap' || kind === 'PublishMap');
+  const ofShards = plan.actions.filter(action => !ofMap.includes(action));
+  for (const action of ofMap) await carryOutOne(deps, subject, action, context);
+  await severalAtOnce(ofShards, SHARDS_AT_ONCE, action => carryOutOne(deps, subject, action, context));
 }
 
 async function carryOutOne(
   deps: ClusterDeps,
+  { cluster, request }: Subject,
   action: ClusterAction,
-  fresh: boolean,
-  { signal, log }: Pick<ReconcileContext, 'signal' | 'log'>,
+  { signal, log }: ReconcileContext,
 ): Promise<void> {
   switch (action.kind) {
-    case 'CreatePage':
-      log.info({ object: action.object.metadata.name }, 'creating a page of the map');
-      return createPage(deps.client, action.object, fresh, signal);
-    case 'ReplacePage':
-      log.info({ object: action.object.metadata.name }, 'changing a page of the map');
-      await deps.client.replace(action.object, { signal });
+    case 'CreateMap':
+      log.info({}, 'making the shard map');
+      return deps.maps.create(request, action.map, ownerOf(cluster), signal);
+    case 'PublishMap': {
+      const { retire } = action;
+      log.info({ retire }, 'changing the shard map');
+      const by = cluster.metadata.uid ?? '';
+      await deps.maps.publish(request, { by, signal, change: map => nextMap(map, cluster, retire) });
       return undefined;
+    }
     case 'ApplyShard':
       log.info({ object: action.object.metadata.name }, 'applying a Shard');
       await deps.applier.apply(asKubeObject(action.object), { signal });
       return undefined;
+    case 'DeleteShard': {
+      const { namespace, name, uid } = action.object.metadata;
+      log.info({ object: name }, 'deleting a Shard that has left the map');
+      const key = { ...(namespace ? { namespace } : {}), name };
+      await orUndefined(
+        deps.client.delete(Shards, key, { signal, ...(uid ? { preconditions: { uid } } : {}) }),
+      );
+      return undefined;
+    }
     default:
       return assertNever(action);
   }
@@ -267,6 +287,12 @@ async function writeStatus(
   );
   const { changed } = await deps.applier.applyStatus(live, { ...fields, conditions: after }, { signal });
   if (changed) deps.events.conditionsChanged(raw, before, after);
+}
+
+/** How many ConfigMaps the map has. */
+function pagesOf(map: MapFacts): number {
+  if (map.kind === 'Present') return map.stored.pages.length;
+  return map.kind === 'InTransition' ? map.raw.pages.length : 0;
 }
 
 function shardsOf(deps: ClusterDeps, request: Request): readonly Shard[] {

@@ -1,13 +1,15 @@
 /** What wakes the ShardCluster controller. Its shards' statuses are gathered for a moment, the longer the larger the fleet. */
 
 import { byCluster, type Caches, indexKey, regionLabel } from '#controllers/caches.ts';
+import { isMapPage } from '#controllers/shard-map/config-maps.ts';
 import { throttled } from '#controllers/throttle.ts';
 import { labels } from '#crds/api/names.ts';
 import type { Clock } from '#kernel/clock.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { StoreEvent } from '#kernel/reflector.ts';
 import { type Request, type Source, specChanged, toLabel, toSelf, watching } from '#kernel/source.ts';
-import { isMapPage } from './map-config-maps.ts';
+
+import { clusterNamed, migrationStage } from './migrations.ts';
 
 /** Per shard of the fleet, and the most that a change of status waits before it is summed up. */
 const GATHER_MS_PER_SHARD = 4;
@@ -29,6 +31,15 @@ export function clusterSources(caches: Caches, clock: Clock): readonly Source[] 
     watching({ reflector: caches.shardClusters, map: toSelf, predicate: specChanged }),
     throttled(watching({ reflector: caches.shards, map }), clock, gatherMs),
     watching({ reflector: caches.configMaps, map, predicate: ({ object }) => isMapPage(object) }),
+    watching({
+      reflector: caches.shardMigrations,
+      map: ({ object }) => {
+        const name = clusterNamed(object);
+        return name === undefined ? [] : [{ namespace: object.metadata.namespace ?? '', name }];
+      },
+      predicate: ({ type, object, old }) =>
+        type !== 'modified' || !old || migrationStage(old) !== migrationStage(object),
+    }),
     // Where a spec was refused for want of a region or a class, its coming helps.
     watching({ reflector: caches.nodes, map: all, predicate: regionChanged }),
     watching({

@@ -4,7 +4,7 @@
  */
 
 import { madeResources, ownResources, ShardClusters } from '#controllers/caches.ts';
-import { isMapPage, readMap } from '#controllers/shard-cluster/map-config-maps.ts';
+import { isMapPage, readMap } from '#controllers/shard-map/config-maps.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { parseShardCluster } from '#crds/api/shard-cluster.ts';
 import { postgresql } from '#engines/postgresql/engine.ts';

@@ -1,0 +1,62 @@
+/**
+ * What the fleet's migrations mean for its shards: which of them somebody counts on, so that none is taken away. Pure. Read
+ * loosely: a migration that is not valid any more still counts.
+ */
+import type { KubeObject } from '#kernel/object.ts';
+import type { Request } from '#kernel/source.ts';
+
+export interface MigrationUse {
+  /** Names of shards that a migration which has not ended works on, or is to. */
+  readonly shards: ReadonlySet<string>;
+  /** A merge has not ended: shards will become empty. */
+  readonly merging: boolean;
+}
+
+const ENDED: ReadonlySet<unknown> = new Set(['Completed', 'Aborted', 'RolledBack', 'Failed']);
+
+/** `fleet`: names the ShardCluster; migrations of others are passed over. */
+export function migrationUse(migrations: Iterable<KubeObject>, fleet: Request): MigrationUse {
+  const shards = new Set<string>();
+  let merging = false;
+  for (const migration of migrations) {
+    const [spec, status] = [fields(migration['spec']), fields(migration['status'])];
+    if (migration.metadata.namespace !== fleet.namespace || clusterNamed(migration) !== fleet.name) continue;
+    if (ENDED.has(status['phase']) || spec['dryRun'] === true) continue;
+    const merge = fields(spec['merge']);
+    merging ||= spec['merge'] !== undefined;
+    const [split, move, slots] = [fields(spec['split']), fields(spec['move']), fields(spec['slots'])];
+    const named: readonly unknown[] = [
+      split['shard'],
+      move['shard'],
+      slots['from'],
+      slots['to'],
+      ...list(merge['shards']),
+      ...list(status['transfers']).flatMap(each => [fields(each)['source'], fields(each)['target']]),
+    ];
+    for (const name of named) if (typeof name === 'string') shards.add(name);
+  }
+  return { shards, merging };
+}
+
+/** Name of the ShardCluster that a migration is of. */
+export function clusterNamed(migration: KubeObject): string | undefined {
+  const { name } = fields(fields(migration['spec'])['cluster']);
+  return typeof name === 'string' ? name : undefined;
+}
+
+/** How far a migration is, and between whom: what else changes in it does not concern its fleet. */
+export function migrationStage(migration: KubeObject): string {
+  const { phase, transfers } = fields(migration['status']);
+  return JSON.stringify([
+    phase,
+    list(transfers).map(each => [fields(each)['source'], fields(each)['target']]),
+  ]);
+}
+
+function fields(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
