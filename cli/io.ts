@@ -5,6 +5,9 @@ export interface Io {
   now(): Date;
   /** Both ends of a terminal are ours: a program that runs in the foreground may have it. */
   readonly terminal: boolean;
+  /** Width of the terminal that `out` goes to; undefined where it is no terminal and nothing can be drawn over. */
+  readonly columns: number | undefined;
+  sleep(ms: number): Promise<void>;
   /** Runs a program in the foreground with our standard streams. Resolves with its exit code; undefined: not found. */
   run(command: string, args: readonly string[]): Promise<number | undefined>;
 }

@@ -1,6 +1,7 @@
 /** kubectl-shardwright: kubectl finds it by that name on the PATH and runs it as `kubectl shardwright`. */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import { CommanderError } from 'commander';
 import { describeError } from './errors.ts';
 import type { Io } from './io.ts';
@@ -12,6 +13,8 @@ const io: Io = {
   error: text => void process.stderr.write(text),
   now: () => new Date(),
   terminal: process.stdin.isTTY && process.stdout.isTTY,
+  columns: process.stdout.isTTY && process.env['TERM'] !== 'dumb' ? process.stdout.columns : undefined,
+  sleep: ms => setTimeout(ms),
   run,
 };
 

@@ -7,6 +7,7 @@ import { mergeOf, type QueryOptions, query } from './commands/query.ts';
 import { statusOf, statusOfAll } from './commands/status.ts';
 import { openClient } from './fleet-client.ts';
 import type { Io, OutputFormat } from './io.ts';
+import { addMigrationCommands } from './migration/program.ts';
 import type { ClusterOptions, Connect, Session } from './session.ts';
 
 interface GlobalOptions extends ClusterOptions {
@@ -17,7 +18,7 @@ interface GlobalOptions extends ClusterOptions {
 export function createProgram(io: Io, connect: Connect, done: (code: number) => void): Command {
   const program = new Command('kubectl shardwright')
     .usage('<command> [options]')
-    .description('Looks at fleets of sharded databases, and into them.')
+    .description('Looks at fleets of sharded databases and into them, and moves data between their shards.')
     .option('-n, --namespace <name>', 'namespace of the fleet (default: that of the context)')
     .option('--context <name>', 'context of the kubeconfig to use')
     .option('--kubeconfig <path>', 'kubeconfig to use instead of the default')
@@ -137,6 +138,7 @@ export function createProgram(io: Io, connect: Connect, done: (code: number) => 
       }),
     );
 
+  addMigrationCommands(program, { io, inSession, done, examples });
   return program;
 }
 

@@ -5,6 +5,7 @@ import { KubeClient } from '#kernel/kube-client.ts';
 import type { PortForwardDial } from '#kernel/port-forward.ts';
 import { CliError } from './errors.ts';
 import { Fleet, ShardClusters, Shards } from './fleet.ts';
+import { Migrations, ShardMigrations } from './migration/migrations.ts';
 
 export interface ClusterOptions {
   readonly namespace?: string;
@@ -14,6 +15,7 @@ export interface ClusterOptions {
 
 export interface Session {
   readonly fleet: Fleet;
+  readonly migrations: Migrations;
   /** Opens a stream to a Service through the API server. */
   readonly dial: PortForwardDial;
   /** `--namespace`, `--context` and `--kubeconfig`, as kubectl takes them. */
@@ -30,12 +32,13 @@ export const connect: Connect = async options => {
   const auth = outside ? kubeConfigAuth(load) : await defaultAuth();
   const client = new KubeClient({
     auth,
-    resources: [ShardClusters, Shards],
+    resources: [ShardClusters, Shards, ShardMigrations],
     userAgent: 'kubectl-shardwright',
   });
   const namespace = options.namespace ?? client.defaultNamespace;
   return {
     fleet: new Fleet(client, namespace),
+    migrations: new Migrations(client, namespace),
     dial: async (endpoint, signal) => {
       const { createPortForwardDial } = await import('#kernel/port-forward.ts');
       return createPortForwardDial(load(), namespace)(endpoint, signal);

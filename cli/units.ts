@@ -24,3 +24,26 @@ export function age(since: string | undefined, now: Date): string {
 export function percent(part: number, whole: number): string {
   return whole === 0 ? '-' : `${((part / whole) * 100).toFixed(1)} %`;
 }
+
+/** `1,234,567` */
+export function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** `7s`, `2m 05s`, `3h 10m`, `4d 6h` */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole}s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}m ${two(whole % 60)}s`;
+  if (whole < 86_400) return `${Math.floor(whole / 3600)}h ${two(Math.floor((whole % 3600) / 60))}m`;
+  return `${Math.floor(whole / 86_400)}d ${Math.floor((whole % 86_400) / 3600)}h`;
+}
+
+/** `16:05:09`, in UTC. */
+export function clock(time: Date): string {
+  return time.toISOString().slice(11, 19);
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, '0');
+}

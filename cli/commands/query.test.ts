@@ -31,6 +31,8 @@ async function run(
     error: text => void (error += text),
     now: () => new Date(0),
     terminal: false,
+    columns: undefined,
+    sleep: () => Promise.resolve(),
     run: () => Promise.resolve(0),
   };
   const { client, asked } = answering(parts);

@@ -1,9 +1,11 @@
 /** An API server's objects in memory, and a world that keeps what a command prints. */
-import { NotFoundError } from '#kernel/errors.ts';
-import type { KubeObject } from '#kernel/object.ts';
+import { AlreadyExistsError, NotFoundError } from '#kernel/errors.ts';
+import type { Patch } from '#kernel/kube-options.ts';
+import type { KubeObject, ObjectKey } from '#kernel/object.ts';
 import { kindOf, type Resource } from '#kernel/resource.ts';
-import { Fleet, type ObjectReader } from '../fleet.ts';
+import { Fleet } from '../fleet.ts';
 import type { Io } from '../io.ts';
+import { type MigrationClient, Migrations } from '../migration/migrations.ts';
 import { createProgram } from '../program.ts';
 import { type Connect, connect as realConnect } from '../session.ts';
 
@@ -22,6 +24,10 @@ export class FakeCluster {
   /** What a program run in the foreground ends with; undefined: there is no such program. */
   exitCode: number | undefined = 0;
   terminal = false;
+  columns: number | undefined;
+  nowMs = Date.parse('2026-01-02T00:00:00Z');
+  /** Called while a command sleeps, after the clock has moved on: the world may change then. */
+  onSleep: () => void = () => undefined;
   /** What the last command printed, also if it failed. */
   lastOutput = '';
   /** Sessions that are open. */
@@ -41,15 +47,21 @@ export class FakeCluster {
         this.lastOutput = out;
       },
       error: text => void (error += text),
-      now: () => new Date('2026-01-02T00:00:00Z'),
+      now: () => new Date(this.nowMs),
       terminal: this.terminal,
+      columns: this.columns,
+      sleep: async ms => {
+        this.nowMs += ms;
+        this.onSleep();
+      },
       run: async (command, given) => {
         ran.push([command, ...given].join(' '));
         return this.exitCode;
       },
     };
     const program = createProgram(io, this.#connect, exitCode => void (code = exitCode));
-    for (const command of [program, ...program.commands]) command.exitOverride();
+    const all = [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)];
+    for (const command of all) command.exitOverride();
     await program.parseAsync(args, { from: 'user' });
     return { out, error, ran, code };
   }
@@ -59,14 +71,15 @@ export class FakeCluster {
     this.open++;
     const namespace = options.namespace ?? 'demo';
     return {
-      fleet: new Fleet(this.#reader, namespace),
+      fleet: new Fleet(this.#client, namespace),
+      migrations: new Migrations(this.#client, namespace),
       dial: () => Promise.reject(new Error('there is no network here')),
       kubectlArgs: [`--namespace=${namespace}`],
       close: () => void this.open--,
     };
   };
 
-  readonly #reader: ObjectReader = {
+  readonly #client: MigrationClient = {
     get: async <T extends KubeObject>(
       resource: Resource<T>,
       key: { namespace?: string | undefined; name: string },
@@ -89,6 +102,29 @@ export class FakeCluster {
       );
       return { items, resourceVersion: '1' };
     },
+    create: async object => {
+      const { name } = object.metadata;
+      if (this.objects.some(each => kindOf(each) === kindOf(object) && each.metadata.name === name)) {
+        throw new AlreadyExistsError(409, { message: 'exists' }, { verb: 'create', path: `/${name}` });
+      }
+      this.add({
+        ...object,
+        metadata: { ...object.metadata, creationTimestamp: new Date(this.nowMs).toISOString() },
+      });
+      return object;
+    },
+    patch: async <T extends KubeObject>(resource: Resource<T>, key: ObjectKey, patch: Patch) => {
+      const [found] = this.#of(resource, key.namespace).filter(({ metadata }) => metadata.name === key.name);
+      if (found === undefined) throw notFound(resource);
+      return Object.assign(found, merged(found, patch.body));
+    },
+    delete: async (resource, key) => {
+      const at = this.objects.findIndex(
+        each => kindOf(each) === kindOf(resource) && each.metadata.name === key.name,
+      );
+      if (at < 0) throw notFound(resource);
+      this.objects.splice(at, 1);
+    },
   };
 
   #of<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined): T[] {
@@ -98,6 +134,20 @@ export class FakeCluster {
         (namespace === undefined || object.metadata.namespace === namespace),
     );
   }
+}
+
+/** RFC 7396, for objects that hold no nulls. */
+function merged(object: unknown, patch: unknown): Record<string, unknown> {
+  const result: Record<string, unknown> = { ...asRecord(object) };
+  for (const [key, value] of Object.entries(asRecord(patch))) {
+    const nested = typeof value === 'object' && !Array.isArray(value);
+    result[key] = nested ? merged(result[key], value) : value;
+  }
+  return result;
+}
+
+function asRecord(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
 }
 
 function notFound(resource: Resource): NotFoundError {

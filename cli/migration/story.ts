@@ -1,0 +1,79 @@
+/** What a migration's object says, in the words that every view of it uses. Pure. */
+import { type Condition, ConditionType } from '#crds/api/conditions.ts';
+import type { MigrationPhase, migrationPhase } from '#crds/api/migration/status.ts';
+import type { ShardMigration } from '#crds/api/shard-migration.ts';
+import { assertNever } from '#kernel/assert-never.ts';
+
+/** The phases that a migration goes through, in order. */
+export const phases = [
+  'SetupReplication',
+  'BulkCopy',
+  'SyncChanges',
+  'SwitchReads',
+  'SwitchWrites',
+  'VerifyAndCleanup',
+] as const satisfies readonly (typeof migrationPhase.options)[number][];
+
+export type Ending = 'Completed' | 'Aborted' | 'RolledBack' | 'Failed';
+
+export function phaseOf(migration: ShardMigration): MigrationPhase {
+  return migration.status?.phase ?? 'Pending';
+}
+
+/** How it ended, if it has. */
+export function endingOf(migration: ShardMigration): Ending | undefined {
+  const phase = phaseOf(migration);
+  switch (phase) {
+    case 'Completed':
+    case 'Aborted':
+    case 'RolledBack':
+    case 'Failed':
+      return phase;
+    case 'Pending':
+    case 'SetupReplication':
+    case 'BulkCopy':
+    case 'SyncChanges':
+    case 'SwitchReads':
+    case 'SwitchWrites':
+    case 'VerifyAndCleanup':
+      return undefined;
+    default:
+      return assertNever(phase);
+  }
+}
+
+export function operationOf({ spec, status }: ShardMigration): string {
+  const { split, merge, move, slots } = spec;
+  if (status?.operation !== undefined) return status.operation;
+  if (split !== undefined) return `split ${split.shard} into ${split.into}`;
+  if (merge !== undefined)
+    return `merge ${merge.shards.join(', ')} into ${merge.into ?? merge.shards[0] ?? ''}`;
+  if (move !== undefined) return `move ${move.shard} to ${move.region}`;
+  return slots === undefined ? '' : `slots from ${slots.from} to ${slots.to}`;
+}
+
+export function conditionOf(migration: ShardMigration, type: string): Condition | undefined {
+  return migration.status?.conditions?.find(condition => condition.type === type);
+}
+
+/** What a person has to do something about. */
+export function stalledOf(migration: ShardMigration): Condition | undefined {
+  const stalled = conditionOf(migration, ConditionType.stalled);
+  return stalled?.status === 'True' ? stalled : undefined;
+}
+
+/** What goes on at the moment, or what it waits for. */
+export function messageOf(migration: ShardMigration): string {
+  const { spec, status } = migration;
+  const stalled = stalledOf(migration);
+  if (stalled !== undefined) return stalled.message;
+  if (status?.waitingFor !== undefined) return `waits for ${status.waitingFor}`;
+  if (spec.suspend && endingOf(migration) === undefined) return 'suspended';
+  return conditionOf(migration, ConditionType.ready)?.message ?? '';
+}
+
+/** True once all writes go to their new owners, and are not on their way back. */
+export function hasCutOver(migration: ShardMigration): boolean {
+  const { spec, status } = migration;
+  return phaseOf(migration) === 'VerifyAndCleanup' && status?.cutover?.time !== undefined && !spec.abort;
+}
