@@ -2,6 +2,7 @@
 import { afterAll, expect, it } from 'vitest';
 import { Deployments, Leases, Pods } from '#kernel/resources.ts';
 import { connectClient } from '#test-e2e/support/client.ts';
+import { killOperator, operatorPods } from '#test-e2e/support/faults.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
 import { Shards } from '#test-e2e/support/resources.ts';
@@ -10,7 +11,6 @@ import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 import { eventually } from '#test-e2e/support/wait.ts';
 
 const space = useNamespace('operator-killed');
-const operatorPods = 'app.kubernetes.io/component=operator';
 
 afterAll(() => scaleOperator(2));
 
@@ -20,13 +20,13 @@ it('finishes a fleet although every replica is killed again and again while it i
   await ns.apply(fleet({ ...usual, shards: 2 }));
   // At moments that fall into different steps: first objects, first primary, logins and schema.
   await ns.until(Shards, 'fleet-0', shard => (shard ? undefined : 'it is not there'));
-  await killOperator();
+  await killOperator(ns);
   await ns.until(Pods, 'fleet-0-0', pod => (pod ? undefined : 'it is not there'));
-  await killOperator();
+  await killOperator(ns);
   await eventually('a member of fleet-1 runs a database', ns.name, async () =>
     (await superuserSql(ns, 'fleet-1-0', 'SELECT 1', 'postgres')).join() === '1' ? true : undefined,
   );
-  await killOperator();
+  await killOperator(ns);
   await ns.current('fleet', { deadlineMs: 300_000 });
   for (const shard of ['fleet-0', 'fleet-1']) {
     expect(
@@ -78,16 +78,6 @@ it('is not needed for queries: with no replica left, clients read and write, and
   expect(report.missing).toEqual([]);
   expect(report.oldTimelineAcks).toEqual([]);
 });
-
-/** Without grace, as a node that loses power; the Deployment makes new ones. */
-async function killOperator(): Promise<void> {
-  const { cluster, operator } = space.current;
-  await cluster.kube.deleteCollection(
-    Pods,
-    { namespace: operator.namespace, labelSelector: operatorPods },
-    { gracePeriodSeconds: 0 },
-  );
-}
 
 async function leaderPod(): Promise<string> {
   const { cluster, operator } = space.current;

@@ -25,7 +25,7 @@ import {
 import { Writer } from './writer.ts';
 
 /** For opening accounts, and for reading everything back, when shards are slow or away. */
-const persistMs = 120_000;
+const persistMs = 240_000;
 
 function print(record: LoadRecord): void {
   process.stdout.write(`${JSON.stringify(record)}\n`);
@@ -71,6 +71,7 @@ async function run(
   const statements = statementsFor(shape);
   const owners = Array.from({ length: shape.owners }, (_, index) => ownerAt(shape, index));
   await openAccounts(client, statements, owners);
+  print({ type: 'opened', atMs: Date.now() });
   const ledger = new Ledger(owners.map(nameOf), potsPerOwner * moneyPerPot);
   const expected: Totals = {
     accounts: owners.length,
@@ -79,7 +80,7 @@ async function run(
     ballast: config.ballast,
   };
   const sides: readonly Side[] = config.replicas ? ['primaries', 'replicas'] : ['primaries'];
-  // Replicas may be a little behind what was just written; from here on nothing that they tell may change.
+  // Until the dead weight is there, and replicas are no longer behind; from here on nothing that they tell may change.
   for (const side of sides) {
     await persist(async () => {
       const { totals } = await readTotals(client, statements, side);

@@ -76,6 +76,8 @@ const report = z.object({
 export type LoadReport = z.infer<typeof report>;
 
 export const loadRecord = z.discriminatedUnion('type', [
+  /** Accounts are open; dead weight may be added. */
+  z.object({ type: z.literal('opened'), atMs: z.number() }),
   z.object({ type: z.literal('ready'), atMs: z.number() }),
   call,
   wrong,

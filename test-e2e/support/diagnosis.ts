@@ -2,7 +2,7 @@
 import type { KubeObject } from '#kernel/object.ts';
 import { CoreEvents, type Pod, Pods } from '#kernel/resources.ts';
 import { findInstallation, type TestCluster } from './cluster.ts';
-import { ShardClusters, Shards } from './resources.ts';
+import { ShardClusters, ShardMigrations, Shards } from './resources.ts';
 
 const deadlineMs = 10_000;
 
@@ -17,11 +17,12 @@ export async function diagnose(cluster: TestCluster, namespace: string): Promise
 }
 
 async function conditions({ kube }: TestCluster, namespace: string): Promise<string> {
-  const [fleets, shards] = await Promise.all([
+  const [fleets, shards, migrations] = await Promise.all([
     kube.list(ShardClusters, { namespace }, { deadlineMs }),
     kube.list(Shards, { namespace }, { deadlineMs }),
+    kube.list(ShardMigrations, { namespace }, { deadlineMs }),
   ]);
-  return [...fleets.items, ...shards.items]
+  return [...fleets.items, ...shards.items, ...migrations.items]
     .map(object => {
       const lines = object.status?.conditions?.map(
         ({ type, status, reason, message }) => `    ${type}=${status} ${reason}: ${message}`,

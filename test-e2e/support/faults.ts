@@ -1,9 +1,12 @@
 /** What goes wrong in real clusters, done on purpose. */
+import { labels } from '#crds/api/names.ts';
 import { run } from '#hack/run.ts';
 import { Nodes, Pods } from '#kernel/resources.ts';
 import type { TestCluster } from './cluster.ts';
 import type { TestNamespace } from './namespace.ts';
 import { waitFor } from './wait.ts';
+
+export const operatorPods = 'app.kubernetes.io/component=operator';
 
 export interface Fault {
   /** Ends it, and waits until what was hit works again. */
@@ -69,6 +72,35 @@ export async function killFirstProcess(
   if (!id || !node) throw new Error(`container ${pod.container} of ${pod.name} does not run`);
   // `ctr task kill` would signal it through the shim; this is what the kernel's out-of-memory killer does.
   await onNode(node, `kill -KILL "$(ctr --namespace k8s.io tasks list | awk '$1 == "${id}" {print $2}')"`);
+}
+
+/** All of it at once, without grace, as a node that loses power does; the Deployment makes new ones. */
+export async function killOperator({ cluster, operator }: TestNamespace): Promise<void> {
+  await cluster.kube.deleteCollection(
+    Pods,
+    { namespace: operator.namespace, labelSelector: operatorPods },
+    { gracePeriodSeconds: 0 },
+  );
+}
+
+/** Hands a shard's writes to another member that is fit for it, as a person would before maintenance. */
+export async function switchover(namespace: TestNamespace, shard: string): Promise<void> {
+  const primary = await namespace.primaryOf(shard);
+  const [candidate] = (await namespace.list(Pods, `${labels.shard}=${shard}`))
+    .map(({ metadata }) => metadata.name)
+    .filter(name => name !== primary);
+  if (candidate === undefined) throw new Error(`${shard} has one member only`);
+  await namespace.kubectl(
+    'exec',
+    primary,
+    '--container=database',
+    '--',
+    'patronictl',
+    '--config-file=/tmp/patroni',
+    'switchover',
+    `--candidate=${candidate}`,
+    '--force',
+  );
 }
 
 function onNode(node: string, script: string): Promise<string> {

@@ -2,12 +2,7 @@
 import { apiVersion } from '#crds/api/names.ts';
 import type { ShardClusterSpec } from '#crds/api/shard-cluster.ts';
 import type { KubeObject } from '#kernel/object.ts';
-
-type DeepPartial<T> = T extends readonly unknown[]
-  ? T
-  : T extends object
-    ? { [Field in keyof T]?: DeepPartial<T[Field]> }
-    : T;
+import type { DeepPartial } from './deep-partial.ts';
 
 export interface FleetOptions extends DeepPartial<ShardClusterSpec> {
   readonly name?: string;

@@ -1,0 +1,128 @@
+/** ShardMigrations of the tests: made, waited for, and told about. */
+
+import type { MigrationPhase, ShardMigrationStatus } from '#crds/api/migration/status.ts';
+import { apiVersion } from '#crds/api/names.ts';
+import type { ShardMigrationSpec } from '#crds/api/shard-migration.ts';
+import type { KubeObject } from '#kernel/object.ts';
+import type { DeepPartial } from './deep-partial.ts';
+import type { TestNamespace } from './namespace.ts';
+import { type ShardMigrationObject, ShardMigrations } from './resources.ts';
+import type { WaitOptions } from './wait.ts';
+
+type Spec = DeepPartial<ShardMigrationSpec>;
+
+export interface MigrationManifest extends KubeObject {
+  spec: Spec;
+}
+
+/** Of the fleet `fleet`, cut over as soon as it can be, and cleaned up at once; anything given wins. */
+export function migration(name: string, spec: Spec): MigrationManifest {
+  return {
+    apiVersion,
+    kind: 'ShardMigration',
+    metadata: { name },
+    spec: { cluster: { name: 'fleet' }, rollbackWindow: '0s', ...spec },
+  };
+}
+
+const order: readonly MigrationPhase[] = [
+  'Pending',
+  'SetupReplication',
+  'BulkCopy',
+  'SyncChanges',
+  'SwitchReads',
+  'SwitchWrites',
+  'VerifyAndCleanup',
+];
+export const endings = [
+  'Completed',
+  'Aborted',
+  'RolledBack',
+  'Failed',
+] as const satisfies readonly MigrationPhase[];
+export type Ending = (typeof endings)[number];
+
+function ended(phase: MigrationPhase): phase is Ending {
+  return endings.some(ending => ending === phase);
+}
+
+export function phaseOf(object: ShardMigrationObject | undefined): MigrationPhase {
+  return object?.status?.phase ?? 'Pending';
+}
+
+/** One line about it, for waits that end in vain. */
+export function story(object: ShardMigrationObject | undefined): string {
+  if (object === undefined) return 'it is not there';
+  const conditions = (object.status?.conditions ?? [])
+    .map(({ type, status, reason, message }) => `${type}=${status} ${reason}: ${message}`)
+    .join('; ');
+  return `it is in phase ${phaseOf(object)} (${conditions})`;
+}
+
+/** Waits until it has come as far as `phase`, or beyond. An end that is not asked for fails at once. */
+export async function reached(
+  namespace: TestNamespace,
+  name: string,
+  phase: MigrationPhase,
+  options: WaitOptions = {},
+): Promise<ShardMigrationObject> {
+  return namespace.until(
+    ShardMigrations,
+    name,
+    object => {
+      const now = phaseOf(object);
+      if (now === phase) return undefined;
+      if (ended(now)) {
+        if (phase !== 'VerifyAndCleanup' || now !== 'Completed') throw new Error(`${name}: ${story(object)}`);
+        return undefined;
+      }
+      return order.indexOf(now) >= order.indexOf(phase) && !ended(phase) ? undefined : story(object);
+    },
+    { deadlineMs: 300_000, ...options },
+  );
+}
+
+/** Waits until it has ended so; another end fails at once. */
+export async function endedAs(
+  namespace: TestNamespace,
+  name: string,
+  ending: Ending | readonly Ending[],
+  options: WaitOptions = {},
+): Promise<ShardMigrationObject> {
+  const wanted: readonly MigrationPhase[] = typeof ending === 'string' ? [ending] : ending;
+  return namespace.until(
+    ShardMigrations,
+    name,
+    object => {
+      const now = phaseOf(object);
+      if (wanted.includes(now)) return undefined;
+      if (ended(now)) throw new Error(`${name}: ${story(object)}`);
+      return story(object);
+    },
+    { deadlineMs: 300_000, ...options },
+  );
+}
+
+export function patchMigration(
+  namespace: TestNamespace,
+  name: string,
+  spec: Spec,
+): Promise<ShardMigrationObject> {
+  return namespace.patch(ShardMigrations, name, { spec });
+}
+
+export async function statusOf(namespace: TestNamespace, name: string): Promise<ShardMigrationStatus> {
+  return (await namespace.get(ShardMigrations, name)).status ?? {};
+}
+
+/** For the test's output. */
+export function tellMigration(name: string, { status }: ShardMigrationObject): void {
+  const phases = (status?.phases ?? [])
+    .map(({ name: phase, startTime, endTime }) => {
+      const tookMs = endTime === undefined ? undefined : Date.parse(endTime) - Date.parse(startTime);
+      return `${phase}${tookMs === undefined ? '' : ` ${(tookMs / 1000).toFixed(0)} s`}`;
+    })
+    .join(', ');
+  const stall = status?.cutover?.writeStallMs;
+  process.stderr.write(`${name}: ${status?.phase}; ${phases}; stall ${stall ?? '-'} ms\n`);
+}
