@@ -4,6 +4,8 @@ export abstract class EngineError extends Error {
   abstract readonly code: string;
   /** What a person should do next, in one sentence. */
   abstract readonly remedy: string;
+  /** The same call may succeed later with nothing changed by a person. */
+  readonly retryable: boolean = false;
 }
 
 /** No session: the member does not answer, or refuses the operator's credentials. Try again later. */
@@ -11,6 +13,18 @@ export class UnreachableError extends EngineError {
   override readonly name = 'UnreachableError';
   readonly code = 'Unreachable';
   readonly remedy = 'Look at the pod and its log; the operator tries again by itself.';
+  override readonly retryable = true;
+}
+
+/**
+ * An order to make sure of logins names a generation below the lowest that may be open: a migration has closed it meanwhile.
+ * Nothing was changed.
+ */
+export class StaleAccessError extends EngineError {
+  override readonly name = 'StaleAccessError';
+  readonly code = 'StaleAccess';
+  readonly remedy = 'None is needed: the newer generation is about to arrive with the Shard.';
+  override readonly retryable = true;
 }
 
 /** A schema file failed, or an applied one was changed. Nothing of that file was kept, nor any file after it applied. */
@@ -23,11 +37,19 @@ export class SchemaError extends EngineError {
   readonly line?: number;
   /** Files that were applied by the same call before this one failed. */
   readonly applied: readonly string[];
+  /** True when a running migration refused the file: it is not the file's fault. */
+  override readonly retryable: boolean;
 
   constructor(
     code: 'SchemaFailed' | 'SchemaChanged',
     message: string,
-    detail: { file: string; line?: number | undefined; remedy: string; applied: readonly string[] },
+    detail: {
+      file: string;
+      line?: number | undefined;
+      remedy: string;
+      applied: readonly string[];
+      retryable?: boolean;
+    },
     options?: ErrorOptions,
   ) {
     super(message, options);
@@ -35,6 +57,7 @@ export class SchemaError extends EngineError {
     this.file = detail.file;
     this.remedy = detail.remedy;
     this.applied = detail.applied;
+    this.retryable = detail.retryable ?? false;
     if (detail.line !== undefined) this.line = detail.line;
   }
 }

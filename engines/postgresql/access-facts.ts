@@ -36,6 +36,8 @@ export interface AccessFacts {
   readonly own: Readonly<Record<string, unknown>>;
   readonly referenceTables: readonly string[];
   readonly home: boolean;
+  /** Logins that transfers keep open. */
+  readonly kept: readonly string[];
 }
 
 const facts = z.object({
@@ -55,6 +57,7 @@ const facts = z.object({
   own: z.record(z.string(), z.unknown()),
   referenceTables: z.array(z.string()),
   home: z.boolean(),
+  kept: z.array(z.string()),
 });
 
 const query = `
@@ -100,7 +103,8 @@ SELECT jsonb_build_object(
     FROM acl, aclexplode(acl) AS x),
   'own', coalesce((SELECT jsonb_object_agg(role, partition) FROM shardwright.own), '{}'),
   'referenceTables', coalesce((SELECT jsonb_agg(name ORDER BY name) FROM shardwright.reference_table), '[]'),
-  'home', (SELECT home FROM shardwright.reference_version)
+  'home', (SELECT home FROM shardwright.reference_version),
+  'kept', (SELECT coalesce(jsonb_agg(DISTINCT role), '[]') FROM shardwright.kept_login)
 ) AS facts`;
 
 /** Needs the operator's schema. `tables` are full names that count even when somebody else owns them. */

@@ -30,6 +30,7 @@ const empty: AccessFacts = {
   own: {},
   referenceTables: [],
   home: false,
+  kept: [],
 };
 const grantsOf = (changes: Partial<AccessInput>, login: string) =>
   planAccess(access(changes), empty, false)

@@ -3,16 +3,11 @@
  * remains when nothing differs, so that running it again is free.
  */
 import type { AccessInput } from '#engines/engine.ts';
-import type { AccessFacts, Grant } from './access-facts.ts';
+import type { AccessFacts } from './access-facts.ts';
+import { loginGrants, planGrants, type Step, wantedGrants } from './access-grants.ts';
+import { generationLogin, generationOf, type Login, readerLogin } from './generation-login.ts';
 import { roles } from './names.ts';
-import { broadcastRole } from './schema-sql.ts';
 import { fullTableName, quoteIdentifier, quoteLiteral } from './sql-text.ts';
-
-export interface Step {
-  readonly sql: string;
-  /** In words and without secrets. */
-  readonly says: string;
-}
 
 export interface AccessPlan {
   /** One transaction. */
@@ -25,20 +20,11 @@ export interface AccessPlan {
   readonly narrowed: readonly string[];
 }
 
-/** Generations: of writers `app_g<N>`, of readers `app_ro_g<N>`. */
-const generationLogin = /^app_(ro_)?g\d+$/;
-
 /** A client that holds a transaction open stands in the way of whatever needs a lock, a migration's fence above all. */
 const loginSettings = { idle_in_transaction_session_timeout: '1min', transaction_timeout: '5min' } as const;
 
-interface Login {
-  readonly name: string;
-  readonly kind: 'writer' | 'reader' | 'reference';
-  readonly verifier: string;
-}
-
 export function planAccess(access: AccessInput, facts: AccessFacts, home: boolean): AccessPlan {
-  const logins = wantedLogins(access);
+  const logins = wantedLogins(access, facts);
   const names = new Set(logins.map(login => login.name));
   const stale = Object.keys(facts.roles).filter(
     name => (generationLogin.test(name) || name === roles.stable) && !names.has(name),
@@ -59,13 +45,34 @@ export function planAccess(access: AccessInput, facts: AccessFacts, home: boolea
   };
 }
 
-function wantedLogins(access: AccessInput): readonly Login[] {
+/**
+ * What makes one more login like those that are there: a transfer opens the next generation ahead of the map. Other logins are
+ * left alone.
+ */
+export function planLoginAhead(
+  login: Login,
+  rights: Pick<AccessInput, 'tables' | 'state'>,
+  facts: AccessFacts,
+): readonly Step[] {
+  const actual = facts.grants.filter(({ grantee }) => grantee === login.name);
+  return [...planLogin(login, facts), ...planGrants(loginGrants(login, rights, facts), actual).steps];
+}
+
+/** Those of the map's generations, and those that a transfer keeps: ahead of the map, or a little longer. */
+function wantedLogins(access: AccessInput, facts: AccessFacts): readonly Login[] {
   const { verifier } = access;
-  return [
+  const wanted: readonly Login[] = [
     { name: roles.writer(access.generation), kind: 'writer', verifier },
     { name: roles.reader(access.readerGeneration), kind: 'reader', verifier },
     { name: roles.reference, kind: 'reference', verifier: access.referenceVerifier },
     ...(access.stableLogin ? [{ name: roles.stable, kind: 'writer', verifier } as const] : []),
+  ];
+  const kept = facts.kept.filter(
+    name => facts.roles[name]?.login && wanted.every(login => login.name !== name),
+  );
+  return [
+    ...wanted,
+    ...kept.map(name => ({ name, kind: readerLogin.test(name) ? 'reader' : 'writer', verifier }) as const),
   ];
 }
 
@@ -74,8 +81,14 @@ function planLogin(login: Login, facts: AccessFacts): readonly Step[] {
   const name = quoteIdentifier(login.name);
   const password = `LOGIN PASSWORD ${quoteLiteral(login.verifier)}`;
   const steps: Step[] = [];
-  if (!now) steps.push({ sql: `CREATE ROLE ${name} ${password}`, says: `created login ${login.name}` });
-  else if (!now.login || now.verifier !== login.verifier)
+  if (!now) {
+    const sees = inheritSight(login, facts);
+    steps.push({
+      sql: `CREATE ROLE ${name} ${password}${sees && `; ${sees}`}`,
+      says: `created login ${login.name}`,
+    });
+  }
+  if (now && (!now.login || now.verifier !== login.verifier))
     steps.push({ sql: `ALTER ROLE ${name} ${password}`, says: `set the password of ${login.name}` });
   for (const [parameter, value] of Object.entries(loginSettings)) {
     if (now?.settings.includes(`${parameter}=${value}`)) continue;
@@ -87,92 +100,16 @@ function planLogin(login: Login, facts: AccessFacts): readonly Step[] {
   return steps;
 }
 
-function wantedGrants(access: AccessInput, facts: AccessFacts, logins: readonly Login[]): readonly Grant[] {
-  const wanted: Grant[] = [];
-  const grant = (object: string, grantee: string, ...privileges: readonly string[]) => {
-    for (const privilege of privileges) wanted.push({ object, grantee, privilege });
-  };
-  const declared = new Map(
-    access.tables.map(({ name, reference }) => [fullTableName(name), reference ? 'reference' : 'sharded']),
-  );
-  for (const login of logins) grant(facts.database, login.name, 'CONNECT');
-  grant(facts.database, roles.pooler, 'CONNECT');
-  grant('DATABASE postgres', roles.replication, 'CONNECT');
-  for (const schema of facts.schemas) {
-    grant(schema, broadcastRole, 'USAGE');
-    for (const { name, kind } of logins) if (kind !== 'reference') grant(schema, name, 'USAGE');
-  }
-  for (const { object, name, kind } of facts.relations) {
-    const use = declared.get(name);
-    if (kind === 'sequence') grant(object, broadcastRole, 'USAGE', 'SELECT');
-    else if (use === 'reference') grant(object, broadcastRole, 'SELECT', 'INSERT', 'UPDATE', 'DELETE');
-    for (const login of logins) {
-      if (login.kind === 'reference' || access.state === 'maintenance') continue;
-      const writes = login.kind === 'writer' && access.state === 'active';
-      if (kind === 'sequence') grant(object, login.name, 'SELECT', ...(writes ? ['USAGE'] : []));
-      // A table that the fleet does not declare would be left behind by a migration: it can be read, not written.
-      else if (writes && use === 'sharded') grant(object, login.name, 'SELECT', 'INSERT', 'UPDATE', 'DELETE');
-      else grant(object, login.name, 'SELECT');
-    }
-  }
-  grant('SCHEMA shardwright', roles.reference, 'USAGE');
-  grant('TABLE shardwright.broadcast', roles.reference, 'SELECT');
-  grant('TABLE shardwright.reference_version', roles.reference, 'SELECT');
-  if (access.state === 'active') grant('FUNCTION shardwright.reference_write', roles.reference, 'EXECUTE');
-  if (access.state !== 'maintenance')
-    grant('FUNCTION shardwright.reference_apply', roles.reference, 'EXECUTE');
-  return wanted;
-}
-
-/** Rights that the plan decides on; the operator's own script and the owner have the rest. */
-function isPlanned({ object, grantee }: Grant): boolean {
-  if (generationLogin.test(grantee) || grantee === roles.reference || grantee === roles.stable) return true;
-  if (object.startsWith('DATABASE ')) return ['PUBLIC', roles.pooler, roles.replication].includes(grantee);
-  if (/ shardwright(\.|$)/.test(object)) return false;
-  // What everybody may do, a fenced login may do too.
-  return grantee === broadcastRole || (grantee === 'PUBLIC' && !object.startsWith('SCHEMA '));
-}
-
-function planGrants(
-  wanted: readonly Grant[],
-  actual: readonly Grant[],
-): { readonly steps: readonly Step[]; readonly narrowed: readonly string[] } {
-  const missing = difference(wanted, actual);
-  const surplus = difference(actual.filter(isPlanned), wanted);
-  return {
-    steps: [
-      ...groups(surplus).flatMap(group => grantStep('REVOKE', 'FROM', group)),
-      ...groups(missing).flatMap(group => grantStep('GRANT', 'TO', group)),
-    ],
-    narrowed: [...new Set(surplus.map(grant => grant.grantee))],
-  };
-}
-
-/** By object and grantee: one statement each. */
-function groups(grants: readonly Grant[]): readonly (readonly Grant[])[] {
-  return [...Map.groupBy(grants, ({ object, grantee }) => `${object}|${grantee}`).values()];
-}
-
-function grantStep(verb: 'GRANT' | 'REVOKE', preposition: string, group: readonly Grant[]): readonly Step[] {
-  const first = group[0];
-  if (!first) return [];
-  const what = `${group.map(grant => grant.privilege).join(', ')} ON ${first.object}`;
-  const who = first.grantee === 'PUBLIC' ? 'PUBLIC' : quoteIdentifier(first.grantee);
-  return [
-    {
-      sql: `${verb} ${what} ${preposition} ${who}`,
-      says: `${verb === 'GRANT' ? 'granted' : 'revoked'} ${what} ${preposition.toLowerCase()} ${first.grantee}`,
-    },
-  ];
-}
-
-function difference(left: readonly Grant[], right: readonly Grant[]): readonly Grant[] {
-  const known = new Set(right.map(grantKey));
-  return left.filter(grant => !known.has(grantKey(grant)));
-}
-
-function grantKey({ object, grantee, privilege }: Grant): string {
-  return `${object}|${grantee}|${privilege}`;
+/** A login that nobody opened ahead sees of running transfers what the one before it saw. */
+function inheritSight(login: Login, facts: AccessFacts): string {
+  const generation = generationOf(login.name);
+  const before = Object.keys(facts.roles)
+    .filter(name => readerLogin.test(name) === readerLogin.test(login.name) && generationLogin.test(name))
+    .filter(name => generationOf(name) < generation)
+    .toSorted((a, b) => generationOf(b) - generationOf(a))[0];
+  if (before === undefined) return '';
+  return `INSERT INTO shardwright.visible SELECT ${quoteLiteral(login.name)}, transfer FROM shardwright.visible
+    WHERE role = ${quoteLiteral(before)} ON CONFLICT DO NOTHING`;
 }
 
 function planRows(
@@ -184,7 +121,9 @@ function planRows(
   const steps: Step[] = [];
   const partition = JSON.stringify(access.partition);
   const owners = logins.filter(({ kind }) => kind !== 'reference').map(({ name }) => name);
-  for (const name of owners) {
+  const current = [roles.writer(access.generation), roles.reader(access.readerGeneration), roles.stable];
+  // What a kept login owns is its transfer's to say.
+  for (const name of owners.filter(owner => current.includes(owner))) {
     if (sameJson(facts.own[name], access.partition)) continue;
     steps.push({
       sql: `INSERT INTO shardwright.own (role, partition) VALUES (${quoteLiteral(name)}, ${quoteLiteral(partition)})
@@ -195,7 +134,8 @@ function planRows(
   for (const name of Object.keys(facts.own)) {
     if (owners.includes(name)) continue;
     steps.push({
-      sql: `DELETE FROM shardwright.own WHERE role = ${quoteLiteral(name)}`,
+      sql: `DELETE FROM shardwright.own WHERE role = ${quoteLiteral(name)};
+        DELETE FROM shardwright.visible WHERE role = ${quoteLiteral(name)}`,
       says: `forgot what ${name} owned`,
     });
   }

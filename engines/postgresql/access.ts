@@ -4,6 +4,7 @@
  */
 import type { Client } from 'pg';
 import type { AccessInput } from '#engines/engine.ts';
+import { StaleAccessError } from '#engines/errors.ts';
 import { readAccessFacts } from './access-facts.ts';
 import { planAccess } from './access-plan.ts';
 import { transaction } from './connection.ts';
@@ -25,7 +26,10 @@ export async function createDatabase(client: Client, database: string): Promise<
   await client.query(`CREATE DATABASE ${quoteIdentifier(database)} OWNER ${quoteIdentifier(roles.owner)}`);
 }
 
-/** `home`: this shard gives out the versions of reference tables. Returns what it changed, in words. */
+/**
+ * `home`: this shard gives out the versions of reference tables. Returns what it changed, in words. Throws
+ * {@link StaleAccessError} when a generation of the order was closed meanwhile.
+ */
 export async function ensureAccess(
   client: Client,
   access: AccessInput,
@@ -33,12 +37,12 @@ export async function ensureAccess(
 ): Promise<readonly string[]> {
   const changes = await ensureSchema(client);
   const tables = access.tables.map(({ name }) => fullTableName(name));
-  const plan = planAccess(access, await readAccessFacts(client, tables), home);
-  if (plan.steps.length > 0) {
-    await transaction(client, async () => {
-      for (const { sql } of plan.steps) await client.query(sql);
-    });
-  }
+  const plan = await transaction(client, async () => {
+    await checkGenerations(client, access);
+    const planned = planAccess(access, await readAccessFacts(client, tables), home);
+    for (const { sql } of planned.steps) await client.query(sql);
+    return planned;
+  });
   await endSessions(client, plan.fenced, plan.narrowed);
   for (const role of plan.dropped) {
     const name = quoteIdentifier(role);
@@ -49,6 +53,19 @@ export async function ensureAccess(
     ...plan.steps.map(({ says }) => says),
     ...plan.dropped.map(name => `dropped login ${name}`),
   ];
+}
+
+/** Under a lock until the transaction ends: no transfer opens or closes a login between the look and the change. */
+async function checkGenerations(client: Client, access: AccessInput): Promise<void> {
+  const { rows } = await client.query<{ writer: string; reader: string }>(
+    'SELECT writer::text, reader::text FROM shardwright.generation FOR SHARE',
+  );
+  const [lowest] = rows;
+  if (!lowest) return;
+  if (access.generation >= Number(lowest.writer) && access.readerGeneration >= Number(lowest.reader)) return;
+  throw new StaleAccessError(
+    `generations ${access.generation} and ${access.readerGeneration} (readers) are out of date: the lowest that may be open are ${lowest.writer} and ${lowest.reader}`,
+  );
 }
 
 async function ensureSchema(client: Client): Promise<readonly string[]> {

@@ -7,10 +7,11 @@ import { Client, DatabaseError } from 'pg';
 import type { SchemaFile } from '#engines/engine.ts';
 import { SchemaError } from '#engines/errors.ts';
 import { scramVerifier } from '#engines/scram.ts';
-import { messageOf, transaction } from './connection.ts';
+import { messageOf, sqlState, transaction } from './connection.ts';
 import { roles } from './names.ts';
 import { schemaLogin } from './schema-sql.ts';
 import { quoteIdentifier, quoteLiteral } from './sql-text.ts';
+import { movingStates } from './transfer-schema-sql.ts';
 
 /** Longest message that goes into a condition. */
 const MESSAGE_LENGTH = 1500;
@@ -97,13 +98,23 @@ function schemaError(file: SchemaFile, cause: unknown, applied: readonly string[
       file: file.name,
       line,
       applied,
-      remedy:
-        cause instanceof TransactionControlError
-          ? 'Take BEGIN, COMMIT and ROLLBACK out of the file: each file is one transaction.'
-          : 'Correct the file; it is tried again when it changes.',
+      retryable: refusedByMigration(cause),
+      remedy: remedyFor(cause),
     },
     { cause },
   );
+}
+
+function refusedByMigration(cause: unknown): boolean {
+  const state = sqlState(cause);
+  return Object.values(movingStates).some(refused => refused === state);
+}
+
+function remedyFor(cause: unknown): string {
+  if (cause instanceof TransactionControlError)
+    return 'Take BEGIN, COMMIT and ROLLBACK out of the file: each file is one transaction.';
+  if (refusedByMigration(cause)) return 'None is needed: the file is tried again after the migration.';
+  return 'Correct the file; it is tried again when it changes.';
 }
 
 /** The server counts characters from 1. */

@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { roles } from './names.ts';
+import { movingStates, transferSchema } from './transfer-schema-sql.ts';
 
 /** Owns the functions that write reference tables; nobody logs in as it. */
 export const broadcastRole = 'shardwright_broadcast';
@@ -20,6 +21,7 @@ export const sqlStates = {
   notReference: 'SW003',
   diverged: 'SW004',
   badChange: 'SW005',
+  ...movingStates,
 } as const;
 
 const tables = `
@@ -211,7 +213,7 @@ GRANT EXECUTE ON FUNCTION shardwright.pooler_login(text) TO ${roles.pooler};
 GRANT EXECUTE ON FUNCTION shardwright.schema_applied(text, text) TO ${roles.owner};
 `;
 
-const script = `${tables}${functions}${rights}`;
+const script = `${tables}${functions}${rights}${transferSchema}`;
 
 /** Kept as the schema's comment: another hash there means that the script must be run again. */
 export const schemaVersion = `shardwright ${createHash('sha256').update(script).digest('hex').slice(0, 16)}`;

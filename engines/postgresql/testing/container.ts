@@ -3,6 +3,7 @@
  * database. Its data are in memory; it has a certificate of its own making, and the roles that Patroni would have made.
  */
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
@@ -13,14 +14,18 @@ export interface PostgresContainer extends AsyncDisposable {
   readonly port: number;
   readonly ca: string;
   readonly superuserPassword: string;
-  /** A second database server can stream from it by this address. */
   readonly name: string;
+  /** Where other containers reach it, on port 5432. */
+  readonly address: string;
+  /** Keeps the authority's certificate in the container; returns its path there. */
+  trust(ca: string): Promise<string>;
 }
 
 const superuserPassword = 'super-secret';
 
-function script(names: readonly string[]): string {
+function script(names: readonly string[], settings: Readonly<Record<string, string>>): string {
   const subject = names.map(name => `DNS:${name}`).join(',');
+  const options = Object.entries(settings).map(([name, value]) => ` -c ${name}=${value}`);
   return `
 set -eu
 umask 077
@@ -37,14 +42,15 @@ initdb -D /var/lib/postgresql/data -U postgres --pwfile=password --no-sync \\
 printf 'hostssl all all all scram-sha-256\\nlocal all all peer\\n' > /var/lib/postgresql/data/pg_hba.conf
 printf "CREATE ROLE standby REPLICATION LOGIN;\\n" | postgres --single -D /var/lib/postgresql/data postgres >/dev/null
 exec postgres -D /var/lib/postgresql/data -c listen_addresses='*' -c fsync=off -c wal_level=logical \\
-  -c ssl=on -c ssl_cert_file=/tmp/tls.crt -c ssl_key_file=/tmp/tls.key -c unix_socket_directories=/tmp
+  -c ssl=on -c ssl_cert_file=/tmp/tls.crt -c ssl_key_file=/tmp/tls.key -c unix_socket_directories=/tmp${options.join('')}
 `;
 }
 
-/** `serverNames`: what its certificate carries. */
+/** `serverNames`: what its certificate carries. `settings`: of postgresql.conf, beside those of the script. */
 export async function startPostgres(
   image: string,
   serverNames: readonly string[],
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<PostgresContainer> {
   const { stdout } = await exec('docker', [
     'run',
@@ -56,7 +62,7 @@ export async function startPostgres(
     image,
     'sh',
     '-c',
-    script(serverNames),
+    script(serverNames, settings),
   ]);
   const name = stdout.trim();
   const stop = async () => {
@@ -67,7 +73,17 @@ export async function startPostgres(
     const ca = await exec('docker', ['exec', name, 'cat', '/tmp/ca.crt']);
     const address = await exec('docker', ['port', name, '5432/tcp']);
     const port = Number(address.stdout.split('\n')[0]?.split(':').at(-1));
-    return { host: '127.0.0.1', port, ca: ca.stdout, superuserPassword, name, [Symbol.asyncDispose]: stop };
+    const network = await exec('docker', ['inspect', '--format={{.NetworkSettings.IPAddress}}', name]);
+    return {
+      host: '127.0.0.1',
+      port,
+      ca: ca.stdout,
+      superuserPassword,
+      name,
+      address: network.stdout.trim(),
+      trust: authority => trust(name, authority),
+      [Symbol.asyncDispose]: stop,
+    };
   } catch (error) {
     const { stdout: out, stderr } = await exec('docker', ['logs', name]).catch(() => ({
       stdout: '',
@@ -76,6 +92,13 @@ export async function startPostgres(
     await stop();
     throw new Error(`PostgreSQL did not start in its container: ${out}${stderr}`, { cause: error });
   }
+}
+
+async function trust(name: string, authority: string): Promise<string> {
+  const path = `/tmp/trusted-${createHash('sha256').update(authority).digest('hex').slice(0, 8)}.crt`;
+  const encoded = Buffer.from(authority).toString('base64');
+  await exec('docker', ['exec', name, 'sh', '-c', `echo ${encoded} | base64 -d > ${path}`]);
+  return path;
 }
 
 async function untilReady(name: string): Promise<void> {
