@@ -5,6 +5,7 @@
  */
 import type { Shard } from '#crds/api/shard.ts';
 import type { KubeObject } from '#kernel/object.ts';
+import type { OpenTransfer } from './migration.ts';
 
 export interface Capabilities {
   /** A member can be promoted on request, with no acknowledged write lost. */
@@ -91,6 +92,8 @@ export interface Engine {
   isHeartbeat(before: KubeObject, after: KubeObject): boolean;
   /** Opens an administrative session. Throws {@link UnreachableError}. */
   connect(shard: Shard, target: ConnectTarget, signal: AbortSignal): Promise<ShardSession>;
+  /** Sessions with both ends of a transfer of data; absent where data cannot be moved yet. Throws {@link UnreachableError}. */
+  readonly openTransfer?: OpenTransfer;
 }
 
 /** Where to reach a member: `host` is an address (pod IP), `name` the pod's. */
