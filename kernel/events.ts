@@ -110,14 +110,18 @@ export class EventRecorder {
     }
   }
 
-  /** One event for each condition whose status has changed; abnormal ones are warnings. */
+  /**
+   * One event for each condition whose status has changed; abnormal ones are warnings. That a new object is not ready yet and
+   * is worked on goes without saying.
+   */
   conditionsChanged(regarding: KubeObject, before: readonly Condition[], after: readonly Condition[]): void {
     for (const { type, status, reason, message } of transitions(before, after)) {
       const holds = status === 'True';
       // A condition that ends has nothing to say; Ready turning true says it.
       if (!holds && type !== 'Ready') continue;
       const bad = type === 'Stalled' || (type === 'Ready' && !holds);
-      if (type === 'Ready' && !holds && !before.some(each => each.type === 'Ready')) continue;
+      const isNew = !before.some(each => each.type === type);
+      if (isNew && (type === 'Reconciling' || (type === 'Ready' && !holds))) continue;
       this.emit({
         regarding,
         type: bad ? 'Warning' : 'Normal',

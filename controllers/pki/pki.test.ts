@@ -1,6 +1,6 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { createAuthority, issueCertificate, type KeyPair } from './authority.ts';
+import { AuthorityKeyError, createAuthority, issueCertificate, type KeyPair, signerOf } from './authority.ts';
 import { parseBundle, reissueReason } from './policies.ts';
 import { type AuthorityFields, decideAuthority } from './rotation.ts';
 
@@ -44,6 +44,32 @@ describe('certificates', () => {
     expect(new X509Certificate(issued.certificate).validToDate).toEqual(
       new X509Certificate(short.certificate).validToDate,
     );
+  });
+
+  test('are for servers and for clients, each with a number of its own', async () => {
+    const certificate = new X509Certificate(server.certificate);
+    // Node gives the extended usages under this name.
+    expect(certificate.keyUsage).toEqual(['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2']);
+    const again = await issueCertificate(authority, names, start);
+    expect(new X509Certificate(again.certificate).serialNumber).not.toBe(certificate.serialNumber);
+    expect(certificate.checkPrivateKey(createPrivateKey(server.key))).toBe(true);
+    expect(certificate.checkPrivateKey(createPrivateKey(again.key))).toBe(false);
+  });
+
+  test('hold many names, and a life beyond 2049', async () => {
+    const many = Array.from({ length: 200 }, (_, i) => `member-${i}.a-rather-long-name.default.svc`);
+    const longLived = await createAuthority('x'.repeat(100), new Date('2045-01-01T00:00:00Z'));
+    const issued = await issueCertificate(longLived, many, new Date('2049-12-01T00:00:00Z'));
+    const certificate = new X509Certificate(issued.certificate);
+    expect(certificate.subjectAltName?.split(', ')).toEqual(many.map(name => `DNS:${name}`));
+    expect(certificate.validToDate.toISOString()).toBe('2050-03-01T00:00:00.000Z');
+    expect(certificate.checkIssued(new X509Certificate(longLived.certificate))).toBe(true);
+  });
+
+  test('are not signed with a key that cannot', () => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
+    const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    expect(() => signerOf({ ...authority, key })).toThrow(AuthorityKeyError);
   });
 
   const facts = () => ({

@@ -4,7 +4,7 @@
  * spec.tls.issuerRef the same Secret is filled by cert-manager.
  */
 
-import { CERTIFICATE_LIFETIME_DAYS, issueCertificate } from '#controllers/pki/authority.ts';
+import { CERTIFICATE_LIFETIME_DAYS, issueWith, type Signer, signerOf } from '#controllers/pki/authority.ts';
 import { parseBundle, parseCertificate, reissueReason } from '#controllers/pki/policies.ts';
 import { decodeSecret, encodeFields, type SecretReader } from '#controllers/secrets/secret-reader.ts';
 import { shardLabels } from '#crds/api/names.ts';
@@ -23,9 +23,18 @@ export interface CertificateFacts {
 
 interface Checked {
   readonly at: number;
-  /** Names and authority that the check was for. */
+  /** What the check was for: a Shard and its names. */
   readonly for: string;
+  /** PEM. */
+  readonly issuer: string;
   readonly expiry: string;
+}
+
+interface Authority {
+  /** PEM. */
+  readonly issuer: string;
+  /** Throws AuthorityKeyError. */
+  readonly signer: () => Signer;
 }
 
 export interface CertificatesOptions {
@@ -41,6 +50,8 @@ export class Certificates {
   readonly #options: CertificatesOptions;
   /** A few bytes per shard instead of its Secret. */
   readonly #checked = new Map<string, Checked>();
+  /** Read from its Secret once, not once for each shard and pass. */
+  readonly #authorities = new WeakMap<Secret, Authority>();
 
   constructor(options: CertificatesOptions) {
     this.#options = options;
@@ -60,21 +71,26 @@ export class Certificates {
       const issued = decodeSecret(await secrets.read({ namespace, name: shard.spec.secrets.tls }, signal));
       return { expiry: parseCertificate(issued?.['tls.crt'] ?? '')?.validToDate.toISOString() };
     }
-    const authority = decodeSecret(await secrets.read({ namespace, name: shard.spec.secrets.ca }, signal));
-    const issuer = parseBundle(authority?.['ca.crt'] ?? '')[0]?.toString();
-    const issuerKey = authority?.['ca.key'];
-    if (issuer === undefined || issuerKey === undefined) return { expiry: undefined };
+    const authority = this.#authorityOf(
+      await secrets.read({ namespace, name: shard.spec.secrets.ca }, signal),
+    );
+    if (authority === undefined) return { expiry: undefined };
+    const { issuer } = authority;
 
     const id = `${namespace}/${shard.metadata.name}`;
-    const wanted = [shard.metadata.uid, issuer, ...names].join('\n');
+    const wanted = [shard.metadata.uid, ...names].join('\n');
     const checked = this.#checked.get(id);
     const now = clock.now();
-    if (checked && checked.for === wanted && clock.monotonicMs() - checked.at < LOOK_AGAIN_MS) {
+    const same = checked?.for === wanted && checked.issuer === issuer;
+    if (same && clock.monotonicMs() - checked.at < LOOK_AGAIN_MS) {
       return { expiry: checked.expiry };
     }
-    // Read past the cache: what counts is what is there now.
-    secrets.forget({ namespace, name: shard.spec.secrets.tls });
-    const found = await secrets.read({ namespace, name: shard.spec.secrets.tls }, signal);
+    // Read past the cache: what counts is what is there now. A Shard that was never looked at has none.
+    const key = { namespace, name: shard.spec.secrets.tls };
+    secrets.forget(key);
+    const found = shard.status === undefined ? undefined : await secrets.read(key, signal);
+    // And for nobody else to keep in memory.
+    secrets.forget(key);
     const current = decodeSecret(found);
     const reason = reissueReason({
       certificate: current?.['tls.crt'],
@@ -86,14 +102,27 @@ export class Certificates {
     let certificate = current?.['tls.crt'] ?? '';
     if (reason !== undefined) {
       log.info({ reason, secretName: shard.spec.secrets.tls }, 'issuing the server certificate');
-      const pair = await issueCertificate({ certificate: issuer, key: issuerKey }, names, now);
+      const pair = await issueWith(authority.signer(), names, now);
       ({ certificate } = pair);
-      const written = await applier.apply(tlsSecret(shard, pair), { signal, live: found ?? null });
-      secrets.keep(written.object);
+      await applier.apply(tlsSecret(shard, pair), { signal, live: found ?? null });
     }
     const expiry = parseCertificate(certificate)?.validToDate.toISOString() ?? now.toISOString();
-    this.#checked.set(id, { at: clock.monotonicMs(), for: wanted, expiry });
+    this.#checked.set(id, { at: clock.monotonicMs(), for: wanted, issuer, expiry });
     return { expiry };
+  }
+
+  /** Undefined while the Secret is not whole. */
+  #authorityOf(secret: Secret | undefined): Authority | undefined {
+    if (!secret) return undefined;
+    const known = this.#authorities.get(secret);
+    if (known) return known;
+    const { 'ca.crt': bundle = '', 'ca.key': key } = decodeSecret(secret) ?? {};
+    const issuer = parseBundle(bundle)[0]?.toString();
+    if (issuer === undefined || key === undefined) return undefined;
+    let signer: Signer | undefined;
+    const authority = { issuer, signer: () => (signer ??= signerOf({ certificate: issuer, key })) };
+    this.#authorities.set(secret, authority);
+    return authority;
   }
 
   forget(shard: { readonly namespace: string; readonly name: string }): void {
