@@ -1,6 +1,7 @@
 /** Reading a map's ownership: who owns anything, and what one shard owns. */
 import { assertNever } from './assert-never.ts';
-import type { Owners, ShardMap, Side } from './map.ts';
+import { compareKeys, type KeyType } from './key.ts';
+import type { Owners, ShardMap, Side, SlotOwners } from './map.ts';
 import type { KeyRange, Partition, SlotRange } from './partition.ts';
 
 /** Ordinals that own something on a side. */
@@ -67,6 +68,70 @@ export function partitionOf(map: ShardMap, ordinal: number, side: Side = 'write'
     default:
       return assertNever(ownership);
   }
+}
+
+/** Ordinals of those who own any of a partition, ascending; more than one while it is being moved, or when a plan is out of date. */
+export interface PartitionOwners {
+  readonly write: readonly number[];
+  readonly read: readonly number[];
+}
+
+/** Who owns a partition. A kind of partition that the map does not have belongs to nobody. */
+export function ownersOf(map: ShardMap, partition: Partition): PartitionOwners {
+  const found: readonly Owners[] = [...ownersIn(map, partition)];
+  const of = (side: Side): readonly number[] =>
+    [...new Set(found.map(owners => owners[side]))].toSorted((a, b) => a - b);
+  return { write: of('write'), read: of('read') };
+}
+
+function* ownersIn({ ownership, keyType }: ShardMap, partition: Partition): Generator<Owners> {
+  switch (partition.kind) {
+    case 'slots':
+      if (ownership.algorithm === 'hash') yield* ownersOfSlots(ownership.owners, partition.ranges);
+      return;
+    case 'regions':
+      if (ownership.algorithm !== 'geo') return;
+      for (const { region, ranges } of partition.regions) {
+        const owners = ownership.regions.get(region);
+        if (owners) yield* ownersOfSlots(owners, ranges);
+      }
+      return;
+    case 'keys':
+      if (ownership.algorithm !== 'range') return;
+      for (const [i, range] of ownership.ranges.entries()) {
+        const end = ownership.ranges[i + 1]?.from;
+        if (partition.ranges.some(each => overlap({ ...range, to: end }, each, keyType))) yield range;
+      }
+      return;
+    case 'directory':
+      if (ownership.algorithm !== 'directory') return;
+      for (const key of partition.entries) yield ownership.entries.get(key) ?? ownership.fallback;
+      if (partition.fallback) yield ownership.fallback;
+      return;
+    default:
+      assertNever(partition);
+  }
+}
+
+function* ownersOfSlots({ write, read }: SlotOwners, ranges: readonly SlotRange[]): Generator<Owners> {
+  for (const { first, last } of ranges) {
+    for (let slot = first; slot <= last; slot++) {
+      const [writer, reader] = [write[slot], read[slot]];
+      const same = slot > first && write[slot - 1] === writer && read[slot - 1] === reader;
+      if (!same && writer !== undefined && reader !== undefined) yield { write: writer, read: reader };
+    }
+  }
+}
+
+interface Bounds {
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
+}
+
+function overlap(a: Bounds, b: Bounds, keyType: KeyType): boolean {
+  const before = (end: string | undefined, start: string | undefined): boolean =>
+    end !== undefined && start !== undefined && compareKeys(end, start, keyType) <= 0;
+  return !before(a.to, b.from) && !before(b.to, a.from);
 }
 
 /** Runs of neighbouring slots with one owner. */

@@ -4,11 +4,10 @@
  * Shard 0 never goes: it is the home of reference tables. Pure.
  */
 import type { Shard } from '#crds/api/shard.ts';
-import { assertNever } from '#kernel/assert-never.ts';
 import { removeShard } from '#sharding/change.ts';
 import type { MapShard, ShardMap } from '#sharding/map.ts';
 import { ownerOrdinals } from '#sharding/owners.ts';
-import type { Partition } from '#sharding/partition.ts';
+import { isEmptyPartition } from '#sharding/parts.ts';
 
 export interface RetireInput {
   readonly map: ShardMap;
@@ -37,7 +36,7 @@ export function retiring({ map, wantedShards, shards, inUse }: RetireInput): rea
         !writers.has(ordinal) &&
         !readers.has(ordinal) &&
         !inUse.has(name) &&
-        (shard === undefined || ownsNothing(shard.spec.sharding.partition))
+        (shard === undefined || isEmptyPartition(shard.spec.sharding.partition))
       );
     })
     .toSorted((a, b) => Number(wasEmptied(b)) - Number(wasEmptied(a)) || b.ordinal - a.ordinal)
@@ -64,24 +63,10 @@ export function retired({ map, shards, inUse }: Omit<RetireInput, 'wantedShards'
       metadata.deletionTimestamp === undefined &&
       spec.ordinal < map.nextOrdinal &&
       !inUse.has(metadata.name) &&
-      ownsNothing(spec.sharding.partition),
+      isEmptyPartition(spec.sharding.partition),
   );
 }
 
 function wasEmptied({ generation, readerGeneration }: MapShard): boolean {
   return generation > 1 || readerGeneration > 1;
-}
-
-function ownsNothing(partition: Partition): boolean {
-  switch (partition.kind) {
-    case 'slots':
-    case 'keys':
-      return partition.ranges.length === 0;
-    case 'regions':
-      return partition.regions.every(({ ranges }) => ranges.length === 0);
-    case 'directory':
-      return partition.entries.length === 0 && !partition.fallback;
-    default:
-      return assertNever(partition);
-  }
 }
