@@ -36,12 +36,13 @@ export function loadSchemaOf(shape: Pick<Shape, 'keyType' | 'regions'> = { keyTy
   return schema('load-schema', { '01-load.sql': loadSchema(shape) });
 }
 
-/** Resolves once accounts are open and every reader has found what it must find from now on. */
+/** Empties the tables of an earlier load. Resolves once accounts are open and every reader has found what it must find from now on. */
 export async function startLoad(namespace: TestNamespace, options: LoadOptions = {}): Promise<Load> {
   const { shape: given = {}, fleet = 'fleet', ballastPerOwner = 0, ...rest } = options;
   const shape = shapeSchema.parse(given);
   const config = { durationMs: 1_800_000, ...rest, shape, ballast: ballastPerOwner * shape.owners };
   const name = `load-${fleet}`;
+  await clearAccounts(namespace, fleet);
   const program = await startProgram(namespace, {
     name,
     app: 'load',
@@ -87,9 +88,9 @@ async function addBallast(
   }
 }
 
-/** Empties the tables that writers write to, so that another load can begin. */
-export async function clearAccounts(namespace: TestNamespace): Promise<void> {
-  for (const shard of await namespace.shards()) {
+/** Dead weight stays. */
+async function clearAccounts(namespace: TestNamespace, fleet: string): Promise<void> {
+  for (const shard of await namespace.shards(fleet)) {
     const primary = await namespace.primaryOf(shard.metadata.name);
     await superuserSql(namespace, primary, 'TRUNCATE accounts, pots, entries');
   }

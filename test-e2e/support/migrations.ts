@@ -4,6 +4,7 @@ import type { MigrationPhase, ShardMigrationStatus } from '#crds/api/migration/s
 import { apiVersion } from '#crds/api/names.ts';
 import type { ShardMigrationSpec } from '#crds/api/shard-migration.ts';
 import type { KubeObject } from '#kernel/object.ts';
+import { CoreEvents } from '#kernel/resources.ts';
 import type { DeepPartial } from './deep-partial.ts';
 import type { TestNamespace } from './namespace.ts';
 import { type ShardMigrationObject, ShardMigrations } from './resources.ts';
@@ -109,6 +110,19 @@ export function patchMigration(
   spec: Spec,
 ): Promise<ShardMigrationObject> {
   return namespace.patch(ShardMigrations, name, { spec });
+}
+
+export async function annotate(namespace: TestNamespace, name: string, annotation: string): Promise<void> {
+  await namespace.patch(ShardMigrations, name, { metadata: { annotations: { [annotation]: 'yes' } } });
+}
+
+/** What was said about it, oldest first: `Reason: message`. */
+export async function eventsOf(namespace: TestNamespace, name: string): Promise<readonly string[]> {
+  const events = await namespace.list(CoreEvents);
+  return events
+    .filter(({ involvedObject }) => involvedObject.kind === 'ShardMigration' && involvedObject.name === name)
+    .toSorted((a, b) => (a.lastTimestamp ?? '').localeCompare(b.lastTimestamp ?? ''))
+    .map(({ reason, message }) => `${reason}: ${message}`);
 }
 
 export async function statusOf(namespace: TestNamespace, name: string): Promise<ShardMigrationStatus> {

@@ -64,7 +64,7 @@ async function mend(
 ): Promise<void> {
   await eventually(`packets pass at ${metadata.name} again`, namespace.name, async () => {
     const now = await getOrNone(namespace.cluster, Pods, { namespace: namespace.name, name: metadata.name });
-    if (now?.metadata.uid !== metadata.uid) return true;
+    if (now === undefined || now.metadata.uid !== metadata.uid) return true;
     await besidePod(now, 'database', `nsenter -t $pid -n sh -c "${routes('del', addresses)}; true"`);
     return true;
   });
