@@ -214,24 +214,27 @@ describe('merge, move and slots', () => {
   });
 
   test('slots are put in order, and all of them are the whole', () => {
-    const planned = (ranges: readonly { first: number; last: number }[], to = 'social-1'): PlannedTransfer =>
-      plan(wider(maps.even, 1), { kind: 'slots', from: 'social-0', to, ranges })[0]!;
+    const map = wider(maps.even, 1);
+    const operation = { kind: 'slots', from: 'social-0', to: 'social-1' } as const;
     const some = [
       { first: 20, last: 29 },
       { first: 0, last: 9 },
       { first: 10, last: 15 },
     ];
-    expect(planned(some)).toMatchObject({
-      partition: {
-        ranges: [
-          { first: 0, last: 15 },
-          { first: 20, last: 29 },
-        ],
+    expect(plan(map, { ...operation, ranges: some })).toMatchObject([
+      {
+        partition: {
+          ranges: [
+            { first: 0, last: 15 },
+            { first: 20, last: 29 },
+          ],
+        },
+        whole: false,
+        targetEmpty: false,
       },
-      whole: false,
-      targetEmpty: false,
-    });
-    expect(planned([{ first: 0, last: 255 }], 'social-4')).toMatchObject({ whole: true, targetEmpty: true });
+    ]);
+    const all = { ...operation, to: 'social-4', ranges: [{ first: 0, last: 255 }] };
+    expect(plan(map, all)).toMatchObject([{ whole: true, targetEmpty: true }]);
   });
 
   test('slots of a geo map are those of the region', () => {

@@ -21,7 +21,7 @@ function facts(cluster: ShardCluster, over: Partial<ClusterFacts> = {}): Cluster
     cluster,
     shards: [],
     map: nowhere,
-    migrations: { shards: new Set(), merging: false },
+    migrations: { shards: new Set(), emptying: false },
     nodesByRegion: new Map([
       ['eu-west', 1],
       ['us-east', 1],
@@ -395,7 +395,7 @@ describe('fewer shards', () => {
 
   test('one that a migration counts on stays until that has ended', () => {
     const before = withSpec(emptied(1), { shards: 3 });
-    const plan = decide({ ...before, migrations: { shards: new Set(['social-1']), merging: false } });
+    const plan = decide({ ...before, migrations: { shards: new Set(['social-1']), emptying: false } });
     expect(plan.actions).toEqual([]);
     expect(plan.problem).toMatchObject({ reason: 'ShardsCannotShrink' });
     expect(plan.problem?.message).toContain('social-1 is in use by a ShardMigration');
@@ -412,7 +412,7 @@ describe('fewer shards', () => {
 
   test('a merge that is under way needs nobody', () => {
     const state = withSpec(running(), { shards: 3 });
-    const migrations = { shards: new Set(['social-0', 'social-3']), merging: true };
+    const migrations = { shards: new Set(['social-0', 'social-3']), emptying: true };
     expect(decide({ ...state, migrations })).toMatchObject({ actions: [], problem: undefined });
   });
 

@@ -8,8 +8,8 @@ import type { Request } from '#kernel/source.ts';
 export interface MigrationUse {
   /** Names of shards that a migration which has not ended works on, or is to. */
   readonly shards: ReadonlySet<string>;
-  /** A merge has not ended: shards will become empty. */
-  readonly merging: boolean;
+  /** One that has not ended will empty a shard: a merge, or a move. */
+  readonly emptying: boolean;
 }
 
 const ENDED: ReadonlySet<unknown> = new Set(['Completed', 'Aborted', 'RolledBack', 'Failed']);
@@ -17,13 +17,13 @@ const ENDED: ReadonlySet<unknown> = new Set(['Completed', 'Aborted', 'RolledBack
 /** `fleet`: names the ShardCluster; migrations of others are passed over. */
 export function migrationUse(migrations: Iterable<KubeObject>, fleet: Request): MigrationUse {
   const shards = new Set<string>();
-  let merging = false;
+  let emptying = false;
   for (const migration of migrations) {
     const [spec, status] = [fields(migration['spec']), fields(migration['status'])];
     if (migration.metadata.namespace !== fleet.namespace || clusterNamed(migration) !== fleet.name) continue;
     if (ENDED.has(status['phase']) || spec['dryRun'] === true) continue;
     const merge = fields(spec['merge']);
-    merging ||= spec['merge'] !== undefined;
+    emptying ||= spec['merge'] !== undefined || spec['move'] !== undefined;
     const [split, move, slots] = [fields(spec['split']), fields(spec['move']), fields(spec['slots'])];
     const named: readonly unknown[] = [
       split['shard'],
@@ -35,7 +35,7 @@ export function migrationUse(migrations: Iterable<KubeObject>, fleet: Request): 
     ];
     for (const name of named) if (typeof name === 'string') shards.add(name);
   }
-  return { shards, merging };
+  return { shards, emptying };
 }
 
 /** Name of the ShardCluster that a migration is of. */

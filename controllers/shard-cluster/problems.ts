@@ -60,13 +60,13 @@ const notYetSupported: Check = ({ cluster }) =>
 
 /**
  * Fewer shards are wanted, and too few are empty. `map`: once those that are empty have left. Stops nothing else: what the
- * spec says of the shards that there are still holds. While a merge is under way nobody needs to act.
+ * spec says of the shards that there are still holds. While a migration is about to empty one nobody needs to act.
  */
 export function cannotShrink({ cluster, migrations }: ClusterFacts, map: ShardMap): Problem | undefined {
   const { name } = cluster.metadata;
   const wanted = cluster.spec.shards;
   const count = surplus(map, wanted);
-  if (count === 0 || migrations.merging) return undefined;
+  if (count === 0 || migrations.emptying) return undefined;
   const inUse = map.shards.find(shard => migrations.shards.has(shard.name));
   const waits = inUse ? `; ${inUse.name} is in use by a ShardMigration that has not ended` : '';
   const [into, ...others] = [map.shards[0], ...map.shards.slice(-count)].map(shard => shard?.name ?? '');

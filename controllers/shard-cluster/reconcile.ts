@@ -3,29 +3,26 @@
  * write may be the last one before the operator is killed.
  */
 
-import { byCluster, indexKey, regionLabel, Shards } from '#controllers/caches.ts';
-import { severalAtOnce } from '#controllers/several-at-once.ts';
+import { byCluster, indexKey, regionLabel } from '#controllers/caches.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
 import type { MapFacts } from '#controllers/shard-map/config-maps.ts';
-import { MapBusyError, MapExistsError } from '#controllers/shard-map/errors.ts';
 import { isPaused } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { setConditions } from '#kernel/conditions.ts';
 import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/controller.ts';
-import { ConflictError, ForbiddenError, orUndefined } from '#kernel/errors.ts';
+import { ForbiddenError, orUndefined } from '#kernel/errors.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { PersistentVolumeClaims } from '#kernel/resources.ts';
 import type { Request } from '#kernel/source.ts';
-import { type ClusterAction, type ClusterPlan, decideCluster, mapToShow } from './decide.ts';
+import { carryOut, isCacheBehind } from './carry-out.ts';
+import { type ClusterPlan, decideCluster, mapToShow } from './decide.ts';
 import type { ClusterDeps } from './deps.ts';
 import { type ClusterFacts, clusterOf } from './facts.ts';
 import { decideFinalizer, writeFinalizer } from './finalizer.ts';
-import { nextMap } from './map-from-spec.ts';
 import { migrationUse } from './migrations.ts';
 import type { Problem } from './problems.ts';
-import { ownerOf } from './project.ts';
 import { onceApplied } from './rollout-budget.ts';
 import { SCHEMA_EVERY_MS } from './schema-watch.ts';
 import { ensureSecrets, type SecretsResult } from './secrets.ts';
@@ -33,8 +30,6 @@ import { clusterStatus } from './status.ts';
 
 /** How soon the cache is looked at again when it was found to be behind. */
 const CACHE_LAG_MS = 250;
-/** Applies of Shards under way: enough to keep a new fleet's shards coming, few enough to leave connections to them. */
-const SHARDS_AT_ONCE = 8;
 /** Nothing tells us when a namespace is let in. */
 const NAMESPACE_RETRY_MS = 15_000;
 /** The end of a Shard wakes us up, that of a page of the map may not. */
@@ -142,7 +137,7 @@ async function reconcile(
   };
   const plan = decideCluster(facts, { defaultImage: deps.defaultImage, secretsVersion: secrets.version });
   try {
-    await carryOut(deps, subject, plan, context);
+    await carryOut(deps, { cluster, request }, plan, context);
   } catch (error) {
     if (!isCacheBehind(error)) throw error;
     return { requeueAfterMs: CACHE_LAG_MS };
@@ -193,59 +188,6 @@ async function letIn(
       reason: 'NamespaceNotEnabled',
       message: `the operator may not work in namespace ${namespace}; to let it in: ${deps.enableCommand(namespace)}`,
     };
-  }
-}
-
-/** Somebody else wrote first: what they wrote is on its way to us. */
-function isCacheBehind(error: unknown): boolean {
-  return error instanceof MapExistsError || error instanceof MapBusyError || error instanceof ConflictError;
-}
-
-/** The map first, then the shards, which know nothing of each other. */
-async function carryOut(
-  deps: ClusterDeps,
-  subject: Subject,
-  plan: ClusterPlan,
-  context: ReconcileContext,
-): Promise<void> {
-  const ofMap = plan.actions.filter(({ kind }) => kind === 'CreateMap' || kind === 'PublishMap');
-  const ofShards = plan.actions.filter(action => !ofMap.includes(action));
-  for (const action of ofMap) await carryOutOne(deps, subject, action, context);
-  await severalAtOnce(ofShards, SHARDS_AT_ONCE, action => carryOutOne(deps, subject, action, context));
-}
-
-async function carryOutOne(
-  deps: ClusterDeps,
-  { cluster, request }: Subject,
-  action: ClusterAction,
-  { signal, log }: ReconcileContext,
-): Promise<void> {
-  switch (action.kind) {
-    case 'CreateMap':
-      log.info({}, 'making the shard map');
-      return deps.maps.create(request, action.map, ownerOf(cluster), signal);
-    case 'PublishMap': {
-      const { retire } = action;
-      log.info({ retire }, 'changing the shard map');
-      const by = cluster.metadata.uid ?? '';
-      await deps.maps.publish(request, { by, signal, change: map => nextMap(map, cluster, retire) });
-      return undefined;
-    }
-    case 'ApplyShard':
-      log.info({ object: action.object.metadata.name }, 'applying a Shard');
-      await deps.applier.apply(asKubeObject(action.object), { signal });
-      return undefined;
-    case 'DeleteShard': {
-      const { namespace, name, uid } = action.object.metadata;
-      log.info({ object: name }, 'deleting a Shard that has left the map');
-      const key = { ...(namespace ? { namespace } : {}), name };
-      await orUndefined(
-        deps.client.delete(Shards, key, { signal, ...(uid ? { preconditions: { uid } } : {}) }),
-      );
-      return undefined;
-    }
-    default:
-      return assertNever(action);
   }
 }
 
@@ -325,9 +267,4 @@ function storageClassExists(deps: ClusterDeps, { spec }: ShardCluster): boolean 
 function soonest(delays: readonly (number | undefined)[]): ReconcileResult {
   const due = delays.filter(delay => delay !== undefined);
   return due.length === 0 ? {} : { requeueAfterMs: Math.min(...due) };
-}
-
-function asKubeObject(shard: Shard): KubeObject {
-  const { apiVersion, kind, metadata, spec } = shard;
-  return { apiVersion, kind, metadata, spec };
 }

@@ -49,6 +49,12 @@ describe('the status of a fleet', () => {
     });
   });
 
+  test('a shard that has left the map is no part of it', () => {
+    const { fields, by } = statusOf({ shards: [shard(0), shard(1), shard(2, down('2026-01-01T00:00:00Z'))] });
+    expect(fields).toMatchObject({ phase: 'Ready', shards: 2, readyShards: 2 });
+    expect(by['Ready']).toBe('True AllShardsReady');
+  });
+
   test('names the shard that is out longest', () => {
     const { fields, by } = statusOf({
       shards: [shard(0, down('2026-01-02T00:00:00Z')), shard(1, down('2026-01-01T00:00:00Z'))],

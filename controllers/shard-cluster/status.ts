@@ -29,7 +29,10 @@ export interface ClusterStatus {
 }
 
 export function clusterStatus(input: ClusterStatusInput): ClusterStatus {
-  const { cluster, shards, map, problem } = input;
+  const { cluster, map, problem } = input;
+  // A shard that has left the map is on its way out: it is no part of what serves.
+  const known = map && new Set(map.shards.map(({ name }) => name));
+  const shards = input.shards.filter(shard => known === undefined || known.has(shard.metadata.name));
   const sum = summarize(shards);
   const wanted = map?.shards.length ?? cluster.spec.shards;
   const allReady = map !== undefined && sum.ready === wanted && shards.length === wanted;

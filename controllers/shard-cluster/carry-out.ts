@@ -1,0 +1,115 @@
+/** Carries out what was decided for a fleet: the map first, then its shards. */
+import { ShardMigrations, Shards } from '#controllers/caches.ts';
+import { severalAtOnce } from '#controllers/several-at-once.ts';
+import { MapBusyError, MapExistsError } from '#controllers/shard-map/errors.ts';
+import type { Shard } from '#crds/api/shard.ts';
+import type { ShardCluster } from '#crds/api/shard-cluster.ts';
+import { assertNever } from '#kernel/assert-never.ts';
+import type { ReconcileContext } from '#kernel/controller.ts';
+import { ConflictError, orUndefined } from '#kernel/errors.ts';
+import type { KubeObject } from '#kernel/object.ts';
+import type { Request } from '#kernel/source.ts';
+import type { ClusterAction, ClusterPlan } from './decide.ts';
+import type { ClusterDeps } from './deps.ts';
+import { nextMap } from './map-from-spec.ts';
+import { migrationUse } from './migrations.ts';
+import { ownerOf } from './project.ts';
+
+/** Applies of Shards under way: enough to keep a new fleet's shards coming, few enough to leave connections to them. */
+const SHARDS_AT_ONCE = 8;
+
+export interface FleetSubject {
+  readonly cluster: ShardCluster;
+  readonly request: Request;
+}
+
+/** Somebody else wrote first: what they wrote is on its way to us. */
+export function isCacheBehind(error: unknown): boolean {
+  return (
+    error instanceof MapExistsError ||
+    error instanceof MapBusyError ||
+    error instanceof ConflictError ||
+    error instanceof ShardInUseError
+  );
+}
+
+/** The map first, then the shards, which know nothing of each other. */
+export async function carryOut(
+  deps: ClusterDeps,
+  subject: FleetSubject,
+  plan: ClusterPlan,
+  context: ReconcileContext,
+): Promise<void> {
+  const ofMap = plan.actions.filter(({ kind }) => kind === 'CreateMap' || kind === 'PublishMap');
+  const ofShards = plan.actions.filter(action => !ofMap.includes(action));
+  for (const action of ofMap) await carryOutOne(deps, subject, action, context);
+  await severalAtOnce(ofShards, SHARDS_AT_ONCE, action => carryOutOne(deps, subject, action, context));
+}
+
+async function carryOutOne(
+  deps: ClusterDeps,
+  { cluster, request }: FleetSubject,
+  action: ClusterAction,
+  { signal, log }: ReconcileContext,
+): Promise<void> {
+  switch (action.kind) {
+    case 'CreateMap':
+      log.info({}, 'making the shard map');
+      return deps.maps.create(request, action.map, ownerOf(cluster), signal);
+    case 'PublishMap': {
+      const { retire } = action;
+      if (retire.length > 0) await assertUnused(deps, request, retire, signal);
+      log.info({ retire }, 'changing the shard map');
+      const by = cluster.metadata.uid ?? '';
+      await deps.maps.publish(request, { by, signal, change: map => nextMap(map, cluster, retire) });
+      return undefined;
+    }
+    case 'ApplyShard':
+      log.info({ object: action.object.metadata.name }, 'applying a Shard');
+      await deps.applier.apply(asKubeObject(action.object), { signal });
+      return undefined;
+    case 'DeleteShard': {
+      const { namespace, name, uid } = action.object.metadata;
+      log.info({ object: name }, 'deleting a Shard that has left the map');
+      const key = { ...(namespace ? { namespace } : {}), name };
+      await orUndefined(
+        deps.client.delete(Shards, key, { signal, ...(uid ? { preconditions: { uid } } : {}) }),
+      );
+      return undefined;
+    }
+    default:
+      return assertNever(action);
+  }
+}
+
+/** A migration that the cache does not show yet counts on a shard. It holds up nothing: the next pass leaves the shard alone. */
+class ShardInUseError extends Error {
+  override readonly name = 'ShardInUseError';
+  readonly code = 'ShardInUse';
+  readonly remedy = 'None is needed: the next pass sees the migration.';
+}
+
+/**
+ * Asks the API server itself: a migration says which shards it counts on before it touches them, and a shard that has left the map
+ * is lost to it.
+ */
+async function assertUnused(
+  { client }: ClusterDeps,
+  request: Request,
+  shards: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const { items } = await client.list<KubeObject>(
+    ShardMigrations,
+    { namespace: request.namespace },
+    { signal },
+  );
+  const inUse = migrationUse(items, request).shards;
+  const used = shards.find(name => inUse.has(name));
+  if (used !== undefined) throw new ShardInUseError(`a ShardMigration counts on ${used}`);
+}
+
+function asKubeObject(shard: Shard): KubeObject {
+  const { apiVersion, kind, metadata, spec } = shard;
+  return { apiVersion, kind, metadata, spec };
+}

@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest';
+import type { KubeObject } from '#kernel/object.ts';
+import { clusterNamed, migrationStage, migrationUse } from './migrations.ts';
+
+const fleet = { namespace: 'default', name: 'social' };
+
+function migration(spec: object, status: object = {}, namespace = 'default'): KubeObject {
+  return {
+    apiVersion: 'shardwright.io/v1alpha1',
+    kind: 'ShardMigration',
+    metadata: { name: 'm', namespace },
+    spec: { cluster: { name: 'social' }, ...spec },
+    status,
+  };
+}
+
+function use(...migrations: readonly KubeObject[]): unknown {
+  const { shards, emptying } = migrationUse(migrations, fleet);
+  return [[...shards].toSorted(), emptying];
+}
+
+const transfers = [{ id: 'x', source: 'social-0', target: 'social-4' }];
+
+describe('shards that a migration counts on', () => {
+  test.each([
+    ['are those of its operation', migration({ split: { shard: 'social-0' } }), [['social-0'], false]],
+    [
+      'and of its plan',
+      migration({ split: { shard: 'social-0' } }, { phase: 'BulkCopy', transfers }),
+      [['social-0', 'social-4'], false],
+    ],
+    ['a merge', migration({ merge: { shards: ['social-1', 'social-2'] } }), [['social-1', 'social-2'], true]],
+    ['a move', migration({ move: { shard: 'social-1', region: 'r' } }), [['social-1'], true]],
+    ['slots', migration({ slots: { from: 'social-1', to: 'social-3' } }), [['social-1', 'social-3'], false]],
+    [
+      'none once it has ended',
+      migration({ merge: { shards: ['social-1'] } }, { phase: 'Completed', transfers }),
+      [[], false],
+    ],
+    [
+      'none of a dry run',
+      migration({ split: { shard: 'social-0' }, dryRun: true }, { transfers }),
+      [[], false],
+    ],
+    ['none in another namespace', migration({ split: { shard: 'social-0' } }, {}, 'other'), [[], false]],
+    [
+      'none of another fleet',
+      migration({ cluster: { name: 'x' }, split: { shard: 'social-0' } }),
+      [[], false],
+    ],
+    [
+      'none of something damaged',
+      migration({ split: 5, merge: undefined, slots: null }, { transfers: 'x' }),
+      [[], false],
+    ],
+  ])('%s', (_what, object, expected) => {
+    expect(use(object)).toEqual(expected);
+  });
+
+  test('are gathered over all of them', () => {
+    expect(
+      use(migration({ split: { shard: 'social-0' } }), migration({ merge: { shards: ['social-1'] } })),
+    ).toEqual([['social-0', 'social-1'], true]);
+  });
+});
+
+test('progress alone wakes no fleet', () => {
+  const before = migration({}, { phase: 'BulkCopy', transfers, progress: { percent: 3 } });
+  expect(migrationStage(migration({}, { phase: 'BulkCopy', transfers }))).toBe(migrationStage(before));
+  expect(migrationStage(migration({}, { phase: 'Completed', transfers }))).not.toBe(migrationStage(before));
+  expect(clusterNamed(before)).toBe('social');
+});
