@@ -6,6 +6,8 @@ import { progressToStandardError } from '#hack/progress.ts';
 import type { Bench } from './bench.ts';
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  copy: () => import('./copy.ts'),
+  cutover: () => import('./cutover.ts'),
   failover: () => import('./failover.ts'),
   provision: () => import('./provision.ts'),
   reconcile: () => import('./reconcile.ts'),
