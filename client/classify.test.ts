@@ -24,6 +24,7 @@ describe('classify', () => {
     ['a session ended by an administrator', refused('57P01', 'terminating', 'FATAL'), 'broken'],
     ['any other end of the session', refused('XX000', 'panic', 'FATAL'), 'broken'],
     ['a pooler that lost its server', refused('08P01', 'server conn crashed?', 'FATAL'), 'broken'],
+    ['a pooler whose server was gone', refused('08P01', 'server connection closed', 'FATAL'), 'away'],
     ['a pooler that found no server', refused('08P01', 'query_wait_timeout', 'FATAL'), 'away'],
     [
       'a pooler whose server refuses',

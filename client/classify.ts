@@ -46,7 +46,8 @@ export function classify(error: unknown, sent: boolean, sql?: string): Verdict {
     default:
       break;
   }
-  // The pooler has one code for all its troubles. These three tell that no server was given the statement.
+  // The pooler has one code for all its troubles. These tell that no server was given the statement, or not all of it: the
+  // last is said of a statement that could not be handed over, since the server's end was closed.
   if (error.code?.startsWith('08') === true) {
     return !sent || neverAssigned.test(error.message) ? 'away' : 'broken';
   }
@@ -69,4 +70,5 @@ function brokeOff(error: DatabaseError, sql: string | undefined): boolean {
 /** One statement that cannot commit on its way, as a procedure could. */
 const oneWrite = /^\s*(insert|update|delete|merge|with)\b[^;]*;?\s*$/i;
 
-const neverAssigned = /server login (has been failing|failed)|query_wait_timeout|cannot connect to server/;
+const neverAssigned =
+  /server login (has been failing|failed)|query_wait_timeout|cannot connect to server|server connection closed/;

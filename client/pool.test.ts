@@ -104,6 +104,19 @@ describe('a pool', () => {
     expect([second.closed, clock.pending]).toEqual([true, 0]);
   });
 
+  it('opens sessions ahead of need, and remembers how many were needed when their server ends them', async () => {
+    const { pool, opened } = setUp(3);
+    pool.prepare(2);
+    pool.prepare(2);
+    await new Promise(resolve => setImmediate(resolve));
+    expect(pool.counts).toEqual({ open: 2, idle: 2, waiting: 0 });
+    for (const session of opened) session.close();
+    expect([pool.counts.open, pool.peak]).toEqual([0, 2]);
+    pool.prepare(9);
+    await new Promise(resolve => setImmediate(resolve));
+    expect(pool.counts.open).toBe(3);
+  });
+
   it('drains: no more sessions, and gone when the last came back', async () => {
     const { pool, acquire } = setUp(1);
     const session = await acquire();

@@ -41,6 +41,8 @@ export class Pool<T extends Poolable> {
   readonly #open = new Set<T>();
   readonly #waiters: Waiter<T>[] = [];
   readonly #emptied: (() => void)[] = [];
+  /** The most that were open at a time, lately. */
+  #peak = 0;
   #opening = 0;
   #drained = false;
   #sweep: Disposable | undefined;
@@ -51,6 +53,11 @@ export class Pool<T extends Poolable> {
 
   get counts(): { readonly open: number; readonly idle: number; readonly waiting: number } {
     return { open: this.#open.size, idle: this.#idle.length, waiting: this.#waiters.length };
+  }
+
+  /** The most sessions that were open at a time, lately: those that their server has ended meanwhile count. */
+  get peak(): number {
+    return this.#peak;
   }
 
   /** An idle session, if there is one. */
@@ -135,6 +142,7 @@ export class Pool<T extends Poolable> {
     try {
       const connection = await this.#options.open();
       this.#open.add(connection);
+      this.#peak = Math.max(this.#peak, this.#open.size);
       connection.onClosed = () => this.#forget(connection);
       this.#options.onChange?.();
       if (connection.closed) this.#forget(connection);
@@ -172,6 +180,7 @@ export class Pool<T extends Poolable> {
       const oldest = clock.monotonicMs() - idleMs;
       const expired = this.#idle.filter(connection => connection.idleSinceMs <= oldest);
       for (const connection of expired) connection.close();
+      this.#peak = this.#open.size;
       if (this.#idle.length > 0) this.#armSweep();
     });
   }

@@ -101,7 +101,7 @@ export class ShardPools {
       for (const [name, slot] of slots) {
         const shard = shards.get(name);
         if (shard !== undefined && slot.generation === generationOf(shard, access)) continue;
-        inUse = Math.max(inUse, slot.pool.counts.open);
+        inUse = Math.max(inUse, slot.pool.peak);
         slots.delete(name);
         this.#retire(slot.pool);
       }

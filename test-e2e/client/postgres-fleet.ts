@@ -21,12 +21,13 @@ import type { ShardMap } from '#sharding/map.ts';
 
 const namespace = 'team';
 const cluster = 'social';
-const password = 'only-for-this-test';
+export const password = 'only-for-this-test';
 const token = 'map-token-of-this-test';
 
 interface Server {
   readonly container: string;
   port: number;
+  readonly poolerPort: number;
 }
 
 export class PostgresFleet implements AsyncDisposable {
@@ -110,6 +111,32 @@ export class PostgresFleet implements AsyncDisposable {
     });
   }
 
+  /** Its connections go through each shard's pooler, in transaction mode. */
+  pooledClient(options: Partial<ClientOptions> = {}): Client {
+    return this.client({
+      dial: (endpoint, signal) => {
+        const port =
+          endpoint.host === 'localhost' ? this.#service.port : this.#serverOf(endpoint.host).poolerPort;
+        return dialDirectly({ host: '127.0.0.1', port }, signal);
+      },
+      ...options,
+    });
+  }
+
+  /** Starts a pooler in front of every shard. */
+  async startPoolers(): Promise<void> {
+    for (const { container } of this.#servers.values()) {
+      await run('docker', ['exec', '--detach', container, 'sh', '-c', poolerScript]);
+      await run('docker', [
+        'exec',
+        container,
+        'sh',
+        '-c',
+        'until [ -e /tmp/pgbouncer.pid ]; do sleep 0.1; done',
+      ]);
+    }
+  }
+
   get mapUrl(): string {
     return `https://localhost/v1/maps/${namespace}/${cluster}`;
   }
@@ -120,7 +147,7 @@ export class PostgresFleet implements AsyncDisposable {
 
   /** Several statements as the superuser; the rows of the last one. */
   async sql(shard: string, text: string): Promise<readonly Record<string, unknown>[]> {
-    const client = await this.#superuser(shard);
+    const client = await this.superuser(shard);
     try {
       const result: unknown = await client.query(text);
       const last: unknown = Array.isArray(result) ? result.at(-1) : result;
@@ -132,8 +159,8 @@ export class PostgresFleet implements AsyncDisposable {
     }
   }
 
-  /** Also right after a start, when the server is still coming up. */
-  async #superuser(shard: string): Promise<PgClient> {
+  /** A session of the superuser's, also right after a start, when the server is still coming up. The caller ends it. */
+  async superuser(shard: string): Promise<PgClient> {
     for (let tries = 0; ; tries++) {
       const client = new PgClient({
         host: 'localhost',
@@ -180,9 +207,12 @@ export class PostgresFleet implements AsyncDisposable {
   }
 
   #portOf(host: string): number {
-    if (host === 'localhost') return this.#service.port;
+    return host === 'localhost' ? this.#service.port : this.#serverOf(host).port;
+  }
+
+  #serverOf(host: string): Server {
     for (const [name, server] of this.#servers) {
-      if (host === writeHost(name, namespace) || host === `${name}-ro.${namespace}.svc`) return server.port;
+      if (host === writeHost(name, namespace) || host === `${name}-ro.${namespace}.svc`) return server;
     }
     throw new Error(`no server is called ${host}`);
   }
@@ -215,8 +245,33 @@ if [ ! -e $d/PG_VERSION ]; then
   initdb -D $d -U postgres --auth=scram-sha-256 --pwfile=/tmp/password >/dev/null
   printf '%s' "$CERT" > $d/server.crt; (umask 077; printf '%s' "$KEY" > $d/server.key)
   echo 'hostssl all all all scram-sha-256' >> $d/pg_hba.conf
+  printf 'local all all trust\\n%s\\n' "$(cat $d/pg_hba.conf)" > $d/hba; mv $d/hba $d/pg_hba.conf
 fi
 exec postgres -D $d -c listen_addresses='*' -c unix_socket_directories=/tmp -c fsync=off -c ssl=on`;
+
+/** As members run it (engines/postgresql/pooler-settings.ts), as far as clients can tell. */
+const poolerScript = `
+cat > /tmp/pgbouncer.ini <<'END'
+[databases]
+postgres = host=/tmp port=5432
+[pgbouncer]
+listen_addr = 0.0.0.0
+listen_port = 6432
+unix_socket_dir =
+pool_mode = transaction
+auth_type = scram-sha-256
+auth_user = pooler
+auth_query = SELECT login, verifier FROM shardwright.pooler_login($1)
+default_pool_size = 10
+max_prepared_statements = 200
+client_tls_sslmode = require
+client_tls_cert_file = /var/lib/postgresql/data/server.crt
+client_tls_key_file = /var/lib/postgresql/data/server.key
+server_login_retry = 1
+query_wait_timeout = 15
+pidfile = /tmp/pgbouncer.pid
+END
+exec /usr/sbin/pgbouncer -q /tmp/pgbouncer.ini`;
 
 async function startServer(image: string, tls: KeyPair): Promise<Server> {
   const container = await run('docker', [
@@ -224,6 +279,7 @@ async function startServer(image: string, tls: KeyPair): Promise<Server> {
     '--detach',
     '--entrypoint=bash',
     '--publish=127.0.0.1::5432',
+    '--publish=127.0.0.1::6432',
     '--volume=/var/lib/postgresql',
     `--env=PASSWORD=${password}`,
     `--env=CERT=${tls.certificate}`,
@@ -232,11 +288,11 @@ async function startServer(image: string, tls: KeyPair): Promise<Server> {
     '-c',
     startScript,
   ]);
-  return { container, port: await portOf(container) };
+  return { container, port: await portOf(container), poolerPort: await portOf(container, 6432) };
 }
 
-async function portOf(container: string): Promise<number> {
-  const text = await run('docker', ['port', container, '5432/tcp']);
+async function portOf(container: string, inside = 5432): Promise<number> {
+  const text = await run('docker', ['port', container, `${inside}/tcp`]);
   return Number(text.split(':').at(-1));
 }
 
@@ -253,7 +309,7 @@ function setup(home: boolean): string {
 /** The engine's own script for reference tables, with the rights that it gives to `app_ref`. */
 function setupReference(home: boolean): string {
   return `
-    CREATE ROLE shardwright_broadcast; CREATE ROLE pooler; CREATE ROLE shardwright_owner;
+    CREATE ROLE shardwright_broadcast; CREATE ROLE pooler LOGIN; CREATE ROLE shardwright_owner;
     CREATE ROLE app_ref LOGIN PASSWORD '${password}';
     ${schemaScript}
     GRANT SELECT, INSERT, UPDATE, DELETE ON countries TO shardwright_broadcast;
