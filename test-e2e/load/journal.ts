@@ -30,6 +30,10 @@ export class Journal {
     this.latencies = new Latencies(slowestPerSecond, call => print({ type: 'call', ...rounded(call) }));
   }
 
+  milestone(type: 'opened' | 'ready'): void {
+    this.#print({ type, atMs: Date.now() });
+  }
+
   /** Runs a call and notes how long it took, whatever became of it. */
   async timed<T>(kind: string, work: () => Promise<T>): Promise<T> {
     const state = { retries: 0 };

@@ -1,133 +1,16 @@
 /**
- * The load, run as a pod: an application that writes and reads through the client library while its fleet is changed under it.
- * On SIGTERM, or after its time, it stops, reads everything back, compares it with what was acknowledged, and ends.
+ * The load, run as a pod. On SIGTERM, or after its time, it stops, reads everything back, compares it with what was
+ * acknowledged, and ends.
  *
  * LOAD_CONFIG is the configuration as JSON; the fleet's Secret is mounted at /secret.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Client, createClientFromDirectory } from '#client/index.ts';
-import { readAll, rowsOf } from './contents.ts';
+import { createClientFromDirectory } from '#client/index.ts';
 import { Journal } from './journal.ts';
-import { Ledger } from './ledger.ts';
-import { Pace } from './pace.ts';
-import { randomFrom } from './random.ts';
-import { checkTotals, readTotals, type Side, sameTotals, type Totals } from './reader.ts';
-import { type LoadConfig, type LoadRecord, type LoadReport, loadConfig } from './records.ts';
-import {
-  moneyPerPot,
-  nameOf,
-  type Owner,
-  ownerAt,
-  potsPerOwner,
-  type Statements,
-  statementsFor,
-} from './shape.ts';
-import { Writer } from './writer.ts';
-
-/** For opening accounts, and for reading everything back, when shards are slow or away. */
-const persistMs = 240_000;
+import { type LoadRecord, loadConfig } from './records.ts';
+import { runLoad } from './run.ts';
 
 function print(record: LoadRecord): void {
   process.stdout.write(`${JSON.stringify(record)}\n`);
-}
-
-async function persist<T>(work: () => Promise<T>): Promise<T> {
-  const untilMs = Date.now() + persistMs;
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (Date.now() > untilMs) throw error;
-      await sleep(250);
-    }
-  }
-}
-
-/** The tables must be empty. Looks before it opens one: a try whose outcome nobody knows may have done it. */
-async function openAccounts(client: Client, statements: Statements, owners: readonly Owner[]): Promise<void> {
-  for (let first = 0; first < owners.length; first += 16) {
-    await Promise.all(
-      owners.slice(first, first + 16).map(owner =>
-        persist(async () => {
-          const { rows } = await client.forKey(owner.key).query(statements.look, owner.values);
-          if (rows.length > 0) return;
-          await client.forKey(owner.key).transaction(async transaction => {
-            await transaction.query(statements.open, owner.values);
-            await transaction.query(statements.fill, owner.values);
-          });
-        }),
-      ),
-    );
-  }
-}
-
-async function run(
-  config: LoadConfig,
-  client: Client,
-  journal: Journal,
-  stop: AbortSignal,
-): Promise<LoadReport> {
-  const { shape } = config;
-  const statements = statementsFor(shape);
-  const owners = Array.from({ length: shape.owners }, (_, index) => ownerAt(shape, index));
-  await openAccounts(client, statements, owners);
-  print({ type: 'opened', atMs: Date.now() });
-  const ledger = new Ledger(owners.map(nameOf), potsPerOwner * moneyPerPot);
-  const expected: Totals = {
-    accounts: owners.length,
-    money: owners.length * potsPerOwner * moneyPerPot,
-    amounts: 0,
-    ballast: config.ballast,
-  };
-  const sides: readonly Side[] = config.replicas ? ['primaries', 'replicas'] : ['primaries'];
-  // Until the dead weight is there, and replicas are no longer behind; from here on nothing that they tell may change.
-  for (const side of sides) {
-    await persist(async () => {
-      const { totals } = await readTotals(client, statements, side);
-      if (!sameTotals(totals, expected))
-        throw new Error(
-          `${side} begin with ${JSON.stringify(totals)} instead of ${JSON.stringify(expected)}`,
-        );
-    });
-  }
-  print({ type: 'ready', atMs: Date.now() });
-
-  let last = 0;
-  const number = (): string => String(++last);
-  const perWriter = config.writesPerSecond / config.writers;
-  const writing = Array.from({ length: config.writers }, async (_, index) => {
-    const random = randomFrom(config.seed * 1000 + index);
-    const own = owners.filter((_owner, at) => at % config.writers === index);
-    const writer = new Writer({ client, journal, ledger, statements, random, number }, own);
-    const pace = new Pace(perWriter, (index * 1000) / config.writesPerSecond);
-    while (await pace.turn(stop)) await writer.step();
-  });
-  const reading = sides.map(async (side, index) => {
-    const pace = new Pace(config.passesPerSecond, index * 50);
-    while (await pace.turn(stop)) await checkTotals(client, statements, side, expected, journal);
-  });
-  await Promise.all([...writing, ...reading]);
-  journal.latencies.flush();
-
-  const contents = await persist(() => readAll(client, statements, persistMs));
-  const { totals } = await persist(() => readTotals(client, statements, 'primaries'));
-  const { acknowledged, unknown, failed, retried, passes, wrongOwn, errors, latencies } = journal;
-  const { usual, total } = latencies;
-  return {
-    type: 'report',
-    acknowledged,
-    unknown,
-    failed,
-    retried,
-    ...ledger.judge(contents),
-    passes,
-    wrongOwn,
-    longestMs: total.max,
-    writes: latencies.of(kind => !kind.startsWith('scatter') && kind !== 'read'),
-    usual,
-    rows: rowsOf(contents, totals.ballast),
-    errors,
-  };
 }
 
 async function main(): Promise<void> {
@@ -143,7 +26,7 @@ async function main(): Promise<void> {
     applicationName: 'load',
   });
   try {
-    print(await run(config, client, journal, ending.signal));
+    print(await runLoad(config, client, journal, ending.signal));
   } finally {
     await client.close();
   }
