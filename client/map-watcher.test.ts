@@ -6,7 +6,7 @@ import { FakeClock } from '#kernel/testing/fake-clock.ts';
 import { bumpGeneration } from '#sharding/change.ts';
 import { deltaSince, digestOf, type MapDelta, wholeMap } from '#sharding/delta.ts';
 import type { ShardMap } from '#sharding/map.ts';
-import { type MapPage, toPages } from '#sharding/pages.ts';
+import { changedPages, type MapPage, toPages } from '#sharding/pages.ts';
 import { sampleMaps } from '#sharding/testing/fixtures.ts';
 import { Deadline } from './deadline.ts';
 import { ClosedError, NoMapError } from './errors.ts';
@@ -157,6 +157,34 @@ describe('a watcher', () => {
     source.pages = toPages({ ...second, epoch: 3 }).map(page => ({ ...page, data: 'AAAA' }));
     expect(await watcher.refresh()).toBe(false);
     expect(errors).toMatchObject([{ code: 'DamagedMap' }]);
+    expect(watcher.map).toEqual(second);
+  });
+
+  it('never takes pages in the middle of a change, from the service or from its file', async () => {
+    const file = join(folder, 'map.json');
+    const source = new FakeSource();
+    source.map = first;
+    const before = toPages(first);
+    const after = toPages(second, before);
+    const changed = changedPages(before, after);
+    const { watcher, ready, errors } = watch(source);
+    await ready();
+    for (const page of changed) {
+      // Whoever sends this did not look; whoever gets it does.
+      source.pages = before.map(old => (old.id === page.id ? page : old));
+      expect(await watcher.refresh()).toBe(false);
+      expect(watcher.map).toEqual(first);
+      await writeFile(file, JSON.stringify(wholeMap(source.pages)));
+      const away = new FakeSource();
+      away.available = false;
+      const restarted = watch(away, file);
+      restarted.watcher.start();
+      await settled(() => restarted.errors.length > 0);
+      expect(restarted.watcher.map).toBeUndefined();
+    }
+    expect(errors).toMatchObject(changed.map(() => ({ code: 'MapInTransition' })));
+    source.pages = after;
+    expect(await watcher.refresh()).toBe(true);
     expect(watcher.map).toEqual(second);
   });
 

@@ -4,9 +4,9 @@ import { byCluster, type Caches, indexKey } from '#controllers/caches.ts';
 import { isMapPage, readPage } from '#controllers/shard-map/config-maps.ts';
 import { labels } from '#crds/api/names.ts';
 import type { MapPage } from '#sharding/pages.ts';
-import type { MapStore } from './map-service/map-store.ts';
+import type { MapPages } from './map-service/map-pages.ts';
 
-export class CachedMaps implements MapStore, Disposable {
+export class CachedMaps implements MapPages, Disposable {
   readonly #configMaps: Caches['configMaps'];
   readonly #listeners = new Map<string, Set<() => void>>();
   /** Until a page changes: the same array is given out. */
@@ -15,9 +15,16 @@ export class CachedMaps implements MapStore, Disposable {
 
   constructor(configMaps: Caches['configMaps']) {
     this.#configMaps = configMaps;
-    this.#subscription = configMaps.subscribe(({ object }) => {
+    this.#subscription = configMaps.subscribe(({ object, old }) => {
       const cluster = object.metadata.labels?.[labels.cluster];
       if (!isMapPage(object) || cluster === undefined) return;
+      // A mark on the header, say: nothing that a reader of the map could see.
+      if (
+        old &&
+        old.data?.['page'] === object.data?.['page'] &&
+        old.data?.['epoch'] === object.data?.['epoch']
+      )
+        return;
       const key = indexKey(object.metadata.namespace, cluster);
       this.#pages.delete(key);
       for (const changed of this.#listeners.get(key) ?? []) changed();

@@ -30,6 +30,7 @@ const environment = z.object({
   CONCURRENCY_SHARD_CLUSTERS: workers.default(4),
   CONCURRENCY_SHARDS: workers.default(32),
   CONCURRENCY_SESSIONS: workers.default(8),
+  CONCURRENCY_MIGRATIONS: workers.default(8),
   RESYNC_SECONDS: z.coerce.number().int().min(0).max(86_400).default(600),
   STATISTICS_SECONDS: z.coerce.number().int().min(0).max(86_400).default(120),
   MAP_PORT: port.default(8443),
@@ -47,7 +48,12 @@ export interface OperatorConfig {
   readonly image: string;
   readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
-  readonly workers: { readonly shardClusters: number; readonly shards: number; readonly sessions: number };
+  readonly workers: {
+    readonly shardClusters: number;
+    readonly shards: number;
+    readonly sessions: number;
+    readonly migrations: number;
+  };
   readonly resyncMs: number;
   readonly statisticsMs: number;
   readonly mapPort: number;
@@ -82,6 +88,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       shardClusters: value.CONCURRENCY_SHARD_CLUSTERS,
       shards: value.CONCURRENCY_SHARDS,
       sessions: value.CONCURRENCY_SESSIONS,
+      migrations: value.CONCURRENCY_MIGRATIONS,
     },
     resyncMs: value.RESYNC_SECONDS * 1000,
     statisticsMs: value.STATISTICS_SECONDS * 1000,

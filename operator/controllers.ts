@@ -17,7 +17,8 @@ import { rolloutBudget } from '#controllers/shard-cluster/rollout-budget.ts';
 import { SchemaWatch } from '#controllers/shard-cluster/schema-watch.ts';
 import { clusterSources } from '#controllers/shard-cluster/sources.ts';
 import { MapStore } from '#controllers/shard-map/map-store.ts';
-import { migrationReconciler } from '#controllers/shard-migration/controller.ts';
+import { COMPARISON_MS, createMigrationReconciler } from '#controllers/shard-migration/controller.ts';
+import { migrationSources } from '#controllers/shard-migration/sources.ts';
 import { terminalWhenInvalid } from '#controllers/terminal.ts';
 import type { Engine } from '#engines/engine.ts';
 import { Applier } from '#kernel/apply.ts';
@@ -132,11 +133,20 @@ export function createControllers(options: ControllersOptions): readonly Control
     new Controller({
       ...shared,
       name: 'shard-migration',
-      workers: 2,
-      sources: [watching({ reflector: caches.shardMigrations, map: toSelf, predicate: specChanged })],
+      workers: config.workers.migrations,
+      // What was decided in a database must reach the map soon, also after an outage.
+      backoff: { baseMs: 100, maxMs: 2000 },
+      deadlineMs: COMPARISON_MS + 60_000,
+      sources: migrationSources(caches),
       reconcile: terminalWhenInvalid(
-        migrationReconciler(caches, {
+        createMigrationReconciler({
+          client,
+          caches,
+          metrics,
           applier: applier('shardwright-shard-migration'),
+          secrets,
+          maps,
+          engine: engineOf,
           events: recorder('shard-migration-controller'),
           clock,
         }),

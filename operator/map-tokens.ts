@@ -7,7 +7,7 @@ import { decodeSecret, type SecretReader } from '#controllers/secrets/secret-rea
 import { clusterChildren } from '#crds/api/names.ts';
 import type { Clock } from '#kernel/clock.ts';
 import { ForbiddenError } from '#kernel/errors.ts';
-import { type Authorize, sameToken } from './map-service/map-store.ts';
+import { type Authorize, sameToken } from './map-service/map-pages.ts';
 
 const REREAD_MS = 1000;
 /** Kubernetes names are lower case; anything else would be a path of somebody's making. */

@@ -79,7 +79,7 @@ describe('the status of a fleet', () => {
     const sizes = Array.from({ length: 1000 }, (_, i) =>
       shard(i, { sizeBytes: i, lagBytes: 1000 - i, referenceVersion: String(i) }),
     );
-    const { fields } = statusOf({ shards: sizes });
+    const { fields } = statusOf({ shards: sizes, map: firstMap(clusterWith({ shards: 1000 })) });
     expect(fields.worst).toEqual({
       sizeBytes: 999,
       sizeShard: 'social-999',

@@ -5,7 +5,7 @@
 import type { Clock } from '#kernel/clock.ts';
 import type { Fleet } from './handle.ts';
 import { deltaFor } from './handle.ts';
-import type { MapStore } from './map-store.ts';
+import type { MapPages } from './map-pages.ts';
 import type { Snapshots } from './snapshots.ts';
 
 /** The writing half of a connection. */
@@ -18,7 +18,7 @@ export interface Sink {
 }
 
 export interface StreamOptions {
-  readonly store: MapStore;
+  readonly store: MapPages;
   readonly snapshots: Snapshots;
   readonly clock: Clock;
   readonly heartbeatMs: number;

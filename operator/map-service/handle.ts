@@ -9,7 +9,8 @@
  * The ETag is the digest of the map, so `If-None-Match` answers 304 on all replicas alike.
  */
 import { deltaSince, type MapDelta, wholeMap } from '#sharding/delta.ts';
-import type { Authorize } from './map-store.ts';
+import { MapInTransitionError } from '#sharding/errors.ts';
+import type { Authorize } from './map-pages.ts';
 import type { Lookup, Snapshot, Snapshots } from './snapshots.ts';
 
 export interface MapRequest {
@@ -110,8 +111,8 @@ function missing(fleet: Fleet, lookup: Exclude<Lookup, { kind: 'found' }>): MapR
       })
     : failure(
         503,
-        'BrokenMap',
-        `the stored map of ${name} is incomplete: ${lookup.problem}`,
+        lookup.problem instanceof MapInTransitionError ? lookup.problem.code : 'BrokenMap',
+        `the stored map of ${name} is not whole: ${lookup.problem.message}`,
         'Try again shortly.',
         {
           'retry-after': '1',

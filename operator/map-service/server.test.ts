@@ -1,4 +1,5 @@
 /** The map service over real sockets on loopback, asked by plain HTTP and by the client library's own map source. */
+import { createHash } from 'node:crypto';
 import { connect as connectTcp } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { realClock } from '#client/clock.ts';
@@ -6,18 +7,47 @@ import { dialDirectly } from '#client/dial.ts';
 import { HttpMapSource } from '#client/map-source.ts';
 import { createAuthority, issueCertificate } from '#controllers/pki/authority.ts';
 import { FakeClock } from '#kernel/testing/fake-clock.ts';
-import { bumpGeneration } from '#sharding/change.ts';
+import { addShards, bumpGeneration } from '#sharding/change.ts';
+import { createMap } from '#sharding/create-map.ts';
 import { applyDelta, digestOf, type MapDelta, parseDelta } from '#sharding/delta.ts';
-import { fromPages, type MapPage, toPages } from '#sharding/pages.ts';
-import { sampleMaps } from '#sharding/testing/fixtures.ts';
-import { sameToken } from './map-store.ts';
+import type { ShardMap } from '#sharding/map.ts';
+import { changedPages, fromPages, type MapPage, shardsPerPage, toPages } from '#sharding/pages.ts';
+import { byRing, mapInput, newShards, sampleMaps } from '#sharding/testing/fixtures.ts';
+import { move } from '#sharding/testing/moves.ts';
+import { sameToken } from './map-pages.ts';
 import { type MapService, type MapServiceOptions, startMapService } from './server.ts';
-import { MemoryMapStore } from './testing/memory-map-store.ts';
+import { MemoryMapPages } from './testing/memory-map-pages.ts';
 
 const token = 'the-token';
 const path = '/v1/maps/demo/social';
 const first = sampleMaps().even;
 const second = bumpGeneration(first, 'social-1', 'write');
+
+const moved = move(first, {
+  partition: { kind: 'slots', slots: first.slots, ranges: [{ first: 0, last: 9 }] },
+  from: 'social-0',
+  to: 'social-1',
+  side: 'write',
+});
+
+/** Some megabytes on the wire, other ones for each epoch. */
+function bulky(epoch: number): ShardMap {
+  const name = (ordinal: number): string =>
+    createHash('shake256', { outputLength: 450_000 }).update(`${epoch} ${ordinal}`).digest('base64');
+  const pages = [1, 2, 3, 4, 5, 6].map(page => page * shardsPerPage);
+  return {
+    ...addShards(
+      first,
+      pages.map(ordinal => ({ name: name(ordinal), ordinal })),
+    ),
+    epoch,
+  };
+}
+
+/** Some of the pages of a change, over what was before. */
+function mixed(before: readonly MapPage[], some: readonly MapPage[]): readonly MapPage[] {
+  return before.map(page => some.find(({ id }) => id === page.id) ?? page);
+}
 
 const services: MapService[] = [];
 afterEach(async () => {
@@ -34,7 +64,7 @@ async function refusal(response: Response): Promise<Record<string, unknown>> {
 }
 
 async function start(options: Partial<MapServiceOptions> = {}) {
-  const store = new MemoryMapStore();
+  const store = new MemoryMapPages();
   store.setMap(first);
   const service = await startMapService({ store, authorize: allowed, ...options }, 0, '127.0.0.1');
   services.push(service);
@@ -95,22 +125,41 @@ describe('one answer', () => {
 
   it('is compressed when it is large', async () => {
     const { ask, store } = await start();
-    const pages = toPages(first);
-    const padding: MapPage = { id: 'entries-99', epoch: 1, data: 'x'.repeat(20_000) };
-    store.setPages('demo', 'social', [...pages, padding]);
+    const large = createMap(mapInput(byRing, { slots: 2 ** 16, shards: newShards(300) }));
+    store.setMap(large);
     const response = await ask();
     expect(response.headers.get('content-encoding')).toBe('gzip');
-    expect(parseDelta(await response.text()).pages).toHaveLength(pages.length + 1);
+    expect(fromPages(parseDelta(await response.text()).pages)).toEqual(large);
   });
 
   it('keeps to the last whole map while the pages of the next arrive one by one', async () => {
     const { ask, store } = await start();
     await ask();
-    const [, ...incomplete] = toPages(second);
-    store.setPages('demo', 'social', incomplete);
-    expect(parseDelta(await (await ask()).text()).digest).toBe(digestOf(toPages(first)));
-    store.setPages('demo', 'social', toPages(second));
-    expect(parseDelta(await (await ask()).text()).epoch).toBe(2);
+    const before = toPages(first);
+    const after = toPages(moved, before);
+    const changed = changedPages(before, after);
+    expect(changed.length).toBe(3);
+    for (const order of [changed, changed.toReversed()]) {
+      store.setPages('demo', 'social', before);
+      await ask();
+      for (let n = 1; n < order.length; n++) {
+        store.setPages('demo', 'social', mixed(before, order.slice(0, n)));
+        const answer = parseDelta(await (await ask('?since=1')).text());
+        expect([answer.epoch, answer.digest]).toEqual([1, digestOf(before)]);
+      }
+      store.setPages('demo', 'social', mixed(before, order));
+      expect(fromPages(applyDelta(before, parseDelta(await (await ask('?since=1')).text())))).toEqual(moved);
+    }
+  });
+
+  it('leaves out a page that is none of the map', async () => {
+    const { ask, store } = await start();
+    const stray: MapPage = { id: 'entries-99', epoch: 9, data: 'x' };
+    store.setPages('demo', 'social', [...toPages(first), stray]);
+    expect(parseDelta(await (await ask()).text())).toMatchObject({
+      epoch: 1,
+      digest: digestOf(toPages(first)),
+    });
   });
 });
 
@@ -141,7 +190,20 @@ describe('a refusal', () => {
     store.setPages('demo', 'social', undefined);
     expect(await refusal(await ask())).toMatchObject({ status: 404, code: 'NoSuchMap' });
     store.setPages('demo', 'social', toPages(first).slice(1));
-    expect(await refusal(await ask())).toMatchObject({ status: 503, code: 'BrokenMap' });
+    const broken = await ask();
+    expect(broken.headers.get('retry-after')).toBe('1');
+    expect(await refusal(broken)).toMatchObject({ status: 503, code: 'BrokenMap' });
+  });
+
+  it('says when a map that was never whole while it ran is in the middle of a change', async () => {
+    const { ask, store } = await start();
+    store.setPages('demo', 'social', undefined);
+    await ask();
+    const [page] = changedPages(toPages(first), toPages(moved, toPages(first)));
+    store.setPages('demo', 'social', mixed(toPages(first), [page!]));
+    const response = await ask();
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(await refusal(response)).toMatchObject({ status: 503, code: 'MapInTransition' });
   });
 
   it('survives what is no HTTP, and an authorizer that fails', async () => {
@@ -190,7 +252,7 @@ describe('a stream', () => {
     await expect.poll(() => [service.streams, store.listeners('demo', 'social')]).toEqual([0, 0]);
   });
 
-  it('drops a client that reads nothing, and buffers little for it', async () => {
+  it('drops a client that reads nothing, and buffers little for it', { timeout: 30_000 }, async () => {
     const clock = new FakeClock();
     const { store, service } = await start({ clock, heartbeatMs: 1000, patienceMs: 3000 });
     const socket = connectTcp(service.port, '127.0.0.1', () =>
@@ -200,10 +262,7 @@ describe('a stream', () => {
     socket.pause();
     await expect.poll(() => service.streams).toBe(1);
     // More than the kernel's buffers hold, folded: the stream itself never has more than one event.
-    for (let epoch = 2; epoch <= 6; epoch++) {
-      const filler: MapPage = { id: 'entries-99', epoch, data: String(epoch).repeat(4_000_000) };
-      store.setPages('demo', 'social', [...toPages(first), filler]);
-    }
+    for (const epoch of [2, 3]) store.setMap(bulky(epoch));
     await clock.advance(10_000);
     await expect.poll(() => service.streams).toBe(0);
     socket.resume();

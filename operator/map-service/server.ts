@@ -9,11 +9,11 @@ import { gzip } from 'node:zlib';
 import { type Clock, realClock } from '#kernel/clock.ts';
 import { EventStream, type Sink } from './event-stream.ts';
 import { type BodyResponse, failure, handle } from './handle.ts';
-import type { Authorize, MapStore } from './map-store.ts';
+import type { Authorize, MapPages } from './map-pages.ts';
 import { Snapshots } from './snapshots.ts';
 
 export interface MapServiceOptions {
-  readonly store: MapStore;
+  readonly store: MapPages;
   readonly authorize: Authorize;
   /** PEM. */
   readonly tls?: TlsMaterial;

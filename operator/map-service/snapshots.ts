@@ -1,11 +1,12 @@
 /**
- * The newest whole map of each fleet. A change of several pages reaches a watch one page at a time: a set of pages that
- * does not make a map is never served, the last one that did is.
+ * The newest whole map of each fleet. A change of several pages reaches a watch one page at a time: pages that do not belong
+ * together, or that make no map, are never served; the last set that did is.
  */
 import { digestOf } from '#sharding/delta.ts';
 import { ShardingError } from '#sharding/errors.ts';
 import { epochOf, fromPages, type MapPage } from '#sharding/pages.ts';
-import type { MapStore } from './map-store.ts';
+import { sealedPages } from '#sharding/seal.ts';
+import type { MapPages } from './map-pages.ts';
 
 export interface Snapshot {
   readonly pages: readonly MapPage[];
@@ -13,17 +14,17 @@ export interface Snapshot {
   readonly digest: string;
 }
 
-/** `none`: there is no such map. `broken`: there are pages, but they never made a map while this replica ran. */
+/** `none`: there is no such map. `broken`: there are pages, but never was the map whole while this replica ran. */
 export type Lookup =
   | { readonly kind: 'found'; readonly snapshot: Snapshot }
   | { readonly kind: 'none' }
-  | { readonly kind: 'broken'; readonly problem: string };
+  | { readonly kind: 'broken'; readonly problem: ShardingError };
 
 export class Snapshots {
-  readonly #store: MapStore;
+  readonly #store: MapPages;
   readonly #last = new Map<string, { readonly seen: readonly MapPage[]; readonly lookup: Lookup }>();
 
-  constructor(store: MapStore) {
+  constructor(store: MapPages) {
     this.#store = store;
   }
 
@@ -42,12 +43,13 @@ export class Snapshots {
   }
 }
 
-function check(pages: readonly MapPage[], last: Lookup | undefined): Lookup {
+function check(stored: readonly MapPage[], last: Lookup | undefined): Lookup {
   try {
-    fromPages(pages);
+    fromPages(stored);
+    const pages = sealedPages(stored) ?? stored;
+    return { kind: 'found', snapshot: { pages, epoch: epochOf(pages), digest: digestOf(pages) } };
   } catch (error) {
     if (!(error instanceof ShardingError)) throw error;
-    return last?.kind === 'found' ? last : { kind: 'broken', problem: error.message };
+    return last?.kind === 'found' ? last : { kind: 'broken', problem: error };
   }
-  return { kind: 'found', snapshot: { pages, epoch: epochOf(pages), digest: digestOf(pages) } };
 }

@@ -12,9 +12,9 @@ import { createAuthority, issueCertificate, type KeyPair } from '#controllers/pk
 import { schemaScript } from '#engines/postgresql/schema-sql.ts';
 import { ensurePostgresImage } from '#hack/images/build.ts';
 import { run } from '#hack/run.ts';
-import { sameToken } from '#operator/map-service/map-store.ts';
+import { sameToken } from '#operator/map-service/map-pages.ts';
 import { type MapService, startMapService } from '#operator/map-service/server.ts';
-import { MemoryMapStore } from '#operator/map-service/testing/memory-map-store.ts';
+import { MemoryMapPages } from '#operator/map-service/testing/memory-map-pages.ts';
 import { createMap } from '#sharding/create-map.ts';
 import { writeHost } from '#sharding/endpoints.ts';
 import type { ShardMap } from '#sharding/map.ts';
@@ -32,7 +32,7 @@ interface Server {
 
 export class PostgresFleet implements AsyncDisposable {
   readonly ca: string;
-  readonly store: MemoryMapStore;
+  readonly store: MemoryMapPages;
   #map: ShardMap;
   #service: MapService;
   readonly #tls: KeyPair;
@@ -42,7 +42,7 @@ export class PostgresFleet implements AsyncDisposable {
     authority: KeyPair,
     tls: KeyPair,
     servers: Map<string, Server>,
-    store: MemoryMapStore,
+    store: MemoryMapPages,
     service: MapService,
     map: ShardMap,
   ) {
@@ -76,7 +76,7 @@ export class PostgresFleet implements AsyncDisposable {
       shards: names.map((name, ordinal) => ({ name, ordinal })),
       layout: { algorithm: 'hash', assignment: { strategy: 'even' } },
     });
-    const store = new MemoryMapStore();
+    const store = new MemoryMapPages();
     store.setMap(map);
     const fleet = new PostgresFleet(authority, tls, servers, store, await serve(store, tls), map);
     for (const [at, name] of names.entries()) await fleet.sql(name, setup(at === 0));
@@ -135,6 +135,10 @@ export class PostgresFleet implements AsyncDisposable {
         'until [ -e /tmp/pgbouncer.pid ]; do sleep 0.1; done',
       ]);
     }
+  }
+
+  addressOf(shard: string): { readonly host: string; readonly port: number } {
+    return { host: '127.0.0.1', port: this.#server(shard).port };
   }
 
   get mapUrl(): string {
@@ -224,7 +228,7 @@ export class PostgresFleet implements AsyncDisposable {
   }
 }
 
-function serve(store: MemoryMapStore, tls: KeyPair): Promise<MapService> {
+function serve(store: MemoryMapPages, tls: KeyPair): Promise<MapService> {
   return startMapService(
     {
       store,

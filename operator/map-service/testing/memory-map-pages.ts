@@ -1,9 +1,9 @@
-/** A MapStore whose pages a test sets. */
+/** A MapPages whose pages a test sets. */
 import type { ShardMap } from '#sharding/map.ts';
 import { type MapPage, toPages } from '#sharding/pages.ts';
-import type { MapStore } from '../map-store.ts';
+import type { MapPages } from '../map-pages.ts';
 
-export class MemoryMapStore implements MapStore {
+export class MemoryMapPages implements MapPages {
   readonly #pages = new Map<string, readonly MapPage[]>();
   readonly #listeners = new Map<string, Set<() => void>>();
 

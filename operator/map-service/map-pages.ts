@@ -2,7 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { MapPage } from '#sharding/pages.ts';
 
-export interface MapStore {
+export interface MapPages {
   /**
    * The fleet's pages as they are stored, or undefined when there are none. The same array until one of them changes:
    * what is derived from it is cached by its identity.
