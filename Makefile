@@ -37,8 +37,8 @@ e2e: $(INSTALLED) ## Tests on the cluster, which is made if need be
 	@vitest run --project e2e --project e2e-disruptive
 
 .PHONY: matrix
-matrix: $(INSTALLED) ## Every fault in every phase of a migration: an hour or two
-	@MATRIX=all vitest run --project e2e-disruptive test-e2e/disruptive/migration-faults
+matrix: $(INSTALLED) ## Every fault in every phase of a migration, and a large table: hours
+	@MATRIX=all vitest run --project e2e --project e2e-disruptive migration/large disruptive/migration-faults
 
 .PHONY: lint
 lint: $(INSTALLED) ## Types, lint rules, formatting, directions of imports

@@ -3,20 +3,21 @@
  * library, and reads counts and sums over all shards.
  *
  *   stallMs      per move, the longest time that a call waited beyond the usual of its kind, of the calls that were under way
- *                around the change of writers (from the first lock to a second after the decision)
+ *                around the change of writers: from the first lock until half a second after the client knew the new owner
  *   anyWaitMs    the same over the whole of each move and rollback, its set-up and clean-up included: what else runs on the
  *                machine is in it too
- *   fenceMs      what the operator measured: from the first lock to the commit of the decision
+ *   fenceMs      what the operator measured: from the first lock until the map was published
  *   retriedMs    duration of the calls that the client library repeated
  *   lost, duplicated, scatterMismatches   by what was acknowledged, read back when all is over
  */
 import { ensureDeployed } from '#hack/deploy.ts';
 import { forLoad, loadSchemaOf, startLoad, wrongs } from '#test-e2e/load/deploy.ts';
-import { type Call, percentile, stallBetween } from '#test-e2e/load/latency.ts';
+import { percentile, stallBetween } from '#test-e2e/load/latency.ts';
+import type { LoadRecord } from '#test-e2e/load/records.ts';
 import { useCluster } from '#test-e2e/support/cluster.ts';
 import { fleet } from '#test-e2e/support/fleet.ts';
 import { clearNamespace, createNamespace } from '#test-e2e/support/lifecycle.ts';
-import { endedAs, migration, patchMigration, reached } from '#test-e2e/support/migrations.ts';
+import { endedAs, eventsOf, migration, patchMigration, reached } from '#test-e2e/support/migrations.ts';
 import type { TestNamespace } from '#test-e2e/support/namespace.ts';
 import type { ShardMigrationObject } from '#test-e2e/support/resources.ts';
 import { report, round } from './bench.ts';
@@ -33,7 +34,8 @@ interface Move {
   /** Of the whole move, by the clock of this machine, which is the nodes' too. */
   readonly fromMs: number;
   readonly toMs: number;
-  readonly decidedMs: number;
+  /** Of the map that names the new owner of writes. */
+  readonly epoch: number;
   readonly fenceMs: number;
 }
 
@@ -75,7 +77,7 @@ export async function run(): Promise<object> {
     const { report: told, records } = finished;
     for (const [message, count] of told.errors) report(`${count}x ${message}`);
     const calls = records.filter(record => record.type === 'call');
-    const stalls = moves.map(move => ({ ...move, ...stallsOf(move, calls, told.usual) }));
+    const stalls = moves.map(move => ({ ...move, ...stallsOf(move, records, told.usual) }));
     for (const { name, stallMs, anyWaitMs, fenceMs } of stalls) {
       report(
         `${name}: a call waited ${round(stallMs, 1)} ms at the change, ${round(anyWaitMs, 1)} ms at most; fence ${fenceMs} ms`,
@@ -121,21 +123,33 @@ async function thereAndBack(namespace: TestNamespace, turn: number): Promise<rea
   const turnedMs = Date.now();
   await patchMigration(namespace, name, { abort: true });
   const back = await endedAs(namespace, name, 'RolledBack');
-  return [moveOf(name, there, fromMs, turnedMs), moveOf(`${name} back`, back, turnedMs, Date.now())];
+  return [
+    await moveOf(namespace, there, { name, fromMs, toMs: turnedMs }),
+    await moveOf(namespace, back, { name: `${name} back`, fromMs: turnedMs, toMs: Date.now() }),
+  ];
 }
 
-function moveOf(name: string, { status }: ShardMigrationObject, fromMs: number, toMs: number): Move {
-  const { time, writeStallMs } = status?.cutover ?? {};
-  if (time === undefined || writeStallMs === undefined)
-    throw new Error(`${name} says nothing of its cutover`);
-  return { name, fromMs, toMs, decidedMs: Date.parse(time), fenceMs: writeStallMs };
+async function moveOf(
+  namespace: TestNamespace,
+  { metadata, status }: ShardMigrationObject,
+  times: Pick<Move, 'name' | 'fromMs' | 'toMs'>,
+): Promise<Move> {
+  const epoch = status?.cutover?.epoch;
+  const events = await eventsOf(namespace, metadata.name);
+  const waits = events.flatMap(event => /^WritesSwitched: .*waited (\d+) ms/.exec(event)?.[1] ?? []);
+  const fenceMs = Number(waits.at(-1) ?? status?.cutover?.writeStallMs);
+  if (epoch === undefined || Number.isNaN(fenceMs))
+    throw new Error(`${times.name} says nothing of its cutover`);
+  return { ...times, epoch, fenceMs };
 }
 
-function stallsOf(move: Move, calls: readonly Call[], usual: Parameters<typeof stallBetween>[1]) {
-  const { fromMs, toMs, decidedMs, fenceMs } = move;
+function stallsOf(move: Move, records: readonly LoadRecord[], usual: Parameters<typeof stallBetween>[1]) {
+  const calls = records.filter(record => record.type === 'call');
+  const known = records.find(record => record.type === 'map' && record.epoch >= move.epoch);
+  if (known?.type !== 'map') throw new Error(`the load never learned of ${move.name}`);
   return {
-    stallMs: stallBetween(calls, usual, decidedMs - fenceMs - 50, decidedMs + 1000),
-    anyWaitMs: stallBetween(calls, usual, fromMs, toMs),
+    stallMs: stallBetween(calls, usual, known.atMs - move.fenceMs - 50, known.atMs + 500),
+    anyWaitMs: stallBetween(calls, usual, move.fromMs, move.toMs),
   };
 }
 

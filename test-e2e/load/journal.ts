@@ -17,6 +17,7 @@ export class Journal {
       const call = this.#current.getStore();
       if (call) call.retries++;
     },
+    onMap: ({ epoch }) => this.#print({ type: 'map', epoch, atMs: Date.now() }),
   };
   acknowledged = 0;
   unknown = 0;

@@ -79,6 +79,8 @@ export const loadRecord = z.discriminatedUnion('type', [
   /** Accounts are open; dead weight may be added. */
   z.object({ type: z.literal('opened'), atMs: z.number() }),
   z.object({ type: z.literal('ready'), atMs: z.number() }),
+  /** The client learned of a newer map. */
+  z.object({ type: z.literal('map'), epoch: z.int(), atMs: z.number() }),
   call,
   wrong,
   report,
