@@ -2,17 +2,18 @@
 
 import { byShard, type Caches, indexKey } from '#controllers/caches.ts';
 import { parseShard, type Shard } from '#crds/api/shard.ts';
-import type { Engine, MemberFacts, ShardObjects } from '#engines/engine.ts';
+import type { Engine, ShardObjects } from '#engines/engine.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { PersistentVolumeClaim, StatefulSet } from '#kernel/resources.ts';
 import type { Request } from '#kernel/source.ts';
+import { type Member, markLockedOut } from './locked-out.ts';
 
 export interface ShardFacts {
   /** As the API server sent it: what a status is applied to. */
   readonly raw: KubeObject;
   readonly shard: Shard;
   readonly objects: ShardObjects & { readonly statefulSet?: StatefulSet };
-  readonly members: readonly MemberFacts[];
+  readonly members: readonly Member[];
   readonly claims: readonly PersistentVolumeClaim[];
 }
 
@@ -47,7 +48,11 @@ export function gatherShard(
     raw,
     shard,
     objects,
-    members: engine(shard).members(shard, objects),
+    members: markLockedOut(
+      engine(shard).members(shard, objects),
+      objects.pods,
+      caches.serviceAccounts.get(request),
+    ),
     claims: caches.claims.byIndex(byShard, key),
   };
 }

@@ -1,21 +1,46 @@
 import { describe, expect, test } from 'vitest';
 import { member } from '#controllers/testing/objects.ts';
-import type { MemberFacts } from '#engines/engine.ts';
 import { assertNever } from '#kernel/assert-never.ts';
+import type { Member } from './locked-out.ts';
 import { allowedReplicas, decideRollout, type RolloutStep } from './rollout.ts';
 
-const primary = (name: string, over: Partial<MemberFacts> = {}) => member(name, { role: 'primary', ...over });
-const sync = (name: string, over: Partial<MemberFacts> = {}) => member(name, { synchronous: true, ...over });
+const primary = (name: string, over: Partial<Member> = {}): Member => ({
+  ...member(name, { role: 'primary' }),
+  ...over,
+});
+const sync = (name: string, over: Partial<Member> = {}): Member => ({
+  ...member(name, { synchronous: true }),
+  ...over,
+});
 const old = { outdated: true };
+const lockedOut = { ...old, lockedOut: true } as const;
 const down = { ready: false };
 const restart = { pendingRestart: true };
 
-const cases: [what: string, members: MemberFacts[], options: object, step: string][] = [
+const cases: [what: string, members: Member[], options: object, step: string][] = [
   ['nothing to do', [primary('s-0'), sync('s-1')], {}, 'Done'],
   ['no members yet', [], {}, 'Done'],
   ['a replica goes before the primary', [primary('s-0', old), sync('s-1', old)], {}, 'ReplacePod s-1'],
   ['then the primary hands over', [primary('s-0', old), sync('s-1')], {}, 'Switchover s-0 s-1'],
   ['then it is a replica like any other', [sync('s-0', old), primary('s-1')], {}, 'ReplacePod s-0'],
+  [
+    'one that is locked out cannot hand over: it is replaced last, without a switchover',
+    [primary('s-0', lockedOut), sync('s-1')],
+    {},
+    'ReplacePod s-0',
+  ],
+  [
+    'and not before another may take over',
+    [primary('s-0', lockedOut), member('s-1')],
+    { strong: true },
+    'Wait',
+  ],
+  [
+    'replicas that are locked out go first, like all others',
+    [primary('s-0', lockedOut), sync('s-1', lockedOut)],
+    {},
+    'ReplacePod s-1',
+  ],
   [
     'the asynchronous replica goes first',
     [primary('s-0', old), sync('s-1', old), member('s-2', old)],
@@ -121,14 +146,7 @@ describe('renewing members', () => {
   });
 
   test('whatever the state, a ready member only goes while all others are ready', () => {
-    const kinds: Partial<MemberFacts>[] = [
-      {},
-      old,
-      down,
-      { ...old, ...down },
-      restart,
-      { synchronous: true },
-    ];
+    const kinds: Partial<Member>[] = [{}, old, down, { ...old, ...down }, restart, { synchronous: true }];
     const wrong = kinds
       .flatMap(a =>
         kinds.flatMap(b => kinds.map(c => [primary('s-0', a), member('s-1', b), member('s-2', c)])),

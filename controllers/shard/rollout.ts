@@ -4,10 +4,11 @@
  * re-derived from what the members are now: killing the operator between two steps changes nothing.
  */
 import type { MemberFacts } from '#engines/engine.ts';
+import type { Member } from './locked-out.ts';
 import { podOrdinal } from './ordinal.ts';
 
 export interface RolloutInput {
-  readonly members: readonly MemberFacts[];
+  readonly members: readonly Member[];
   /** spec.members. */
   readonly wanted: number;
   /** An acknowledged commit is on two members: only a synchronous one may take over. */
@@ -51,7 +52,7 @@ export function decideRollout(input: RolloutInput): RolloutStep {
   return movePrimary(primary, input, surplusPrimary);
 }
 
-function movePrimary(primary: MemberFacts, input: RolloutInput, surplus: boolean): RolloutStep {
+function movePrimary(primary: Member, input: RolloutInput, surplus: boolean): RolloutStep {
   const others = input.members.filter(
     member => member !== primary && member.ready && !isStale(member) && !isSurplus(member, input.wanted),
   );
@@ -61,6 +62,8 @@ function movePrimary(primary: MemberFacts, input: RolloutInput, surplus: boolean
   if (!input.switchover) return renew(primary);
   const to = others.find(member => member.synchronous) ?? (input.strong ? undefined : others[0]);
   if (!to) return { kind: 'Wait', why: 'no replica is synchronous yet' };
+  // It cannot hand over its lock, which has run out: when its process ends, the other one takes over by itself.
+  if (primary.lockedOut) return renew(primary);
   return { kind: 'Switchover', from: primary, to };
 }
 

@@ -1,13 +1,13 @@
 /** What wakes the Shard controller. Heartbeats of the engine do not; the end of a member's process does, before all else. */
 
-import { byCluster, type Caches, indexKey } from '#controllers/caches.ts';
+import { byCluster, byShard, type Caches, indexKey } from '#controllers/caches.ts';
 import { annotations, labels } from '#crds/api/names.ts';
 import type { Engine } from '#engines/engine.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { priorities } from '#kernel/queue.ts';
 import type { Reflector, StoreEvent } from '#kernel/reflector.ts';
 import type { Pod } from '#kernel/resources.ts';
-import { type Source, specChanged, toLabel, toSelf, watching } from '#kernel/source.ts';
+import { type Request, type Source, specChanged, toLabel, toSelf, watching } from '#kernel/source.ts';
 
 export function shardSources(caches: Caches, engines: readonly Engine[]): readonly Source[] {
   const map = toLabel(labels.shard);
@@ -17,16 +17,23 @@ export function shardSources(caches: Caches, engines: readonly Engine[]): readon
       type !== 'modified' || old === undefined || !engines.every(engine => engine.isHeartbeat(old, object))
     );
   };
+  const hasMembers = ({ namespace, name }: Request): boolean =>
+    caches.pods.byIndex(byShard, indexKey(namespace, name)).length > 0;
   const child = <T extends KubeObject>(reflector: Reflector<T>): Source =>
     watching({ reflector, map, predicate: drift });
   return [
     watching({ reflector: caches.shards, map: toSelf, predicate: specChanged }),
     watching({ reflector: caches.pods, map, predicate: news, priority: podPriority }),
-    watching({ reflector: caches.endpoints, map, predicate: news }),
-    watching({ reflector: caches.statefulSets, map }),
+    watching({ reflector: caches.endpoints, map, predicate: event => drift(event) && news(event) }),
+    child(caches.statefulSets),
     child(caches.configMaps),
     child(caches.services),
-    child(caches.serviceAccounts),
+    // One that was made again has locked members out.
+    watching({
+      reflector: caches.serviceAccounts,
+      map,
+      predicate: event => drift(event) || map(event).some(hasMembers),
+    }),
     child(caches.roles),
     child(caches.roleBindings),
     child(caches.disruptionBudgets),

@@ -7,6 +7,7 @@ import {
   ConfigMaps,
   NetworkPolicies,
   PodDisruptionBudgets,
+  Pods,
   RoleBindings,
   Roles,
   ServiceAccounts,
@@ -100,9 +101,16 @@ it('keeps its hands off while the fleet is paused, and works on afterwards', asy
     await ns.until(PodDisruptionBudgets, name, object => (object ? undefined : 'it was not made'));
 });
 
-// Last: members keep the token of the account that is gone, and the API server refuses them until the kubelet gives them
-// another. Nothing after this finds a fleet that works.
-it('makes a deleted ServiceAccount fleet-0 again', () => madeAgain(ServiceAccounts, 'fleet-0'));
+// Last: it takes the primary of a shard with one member away.
+it('makes a deleted ServiceAccount fleet-0 again, and renews members, whose token died with it', async () => {
+  const ns = space.current;
+  const { metadata } = await ns.get(Pods, 'fleet-0-0');
+  await madeAgain(ServiceAccounts, 'fleet-0');
+  await ns.until(Pods, 'fleet-0-0', pod =>
+    pod && pod.metadata.uid !== metadata.uid ? undefined : 'it is not renewed yet',
+  );
+  await ns.current();
+});
 
 function fieldOf(...path: string[]): (object: KubeObject) => unknown {
   return object => path.reduce<unknown>((value, name) => Object(value)[name], object);
