@@ -21,9 +21,11 @@ import { Writer } from './writer.ts';
 
 /** For opening accounts, and for reading everything back, when shards are slow or away. */
 const persistMs = 240_000;
+/** For dead weight to be there, and on replicas too. */
+const readyMs = 1_200_000;
 
-async function persist<T>(work: () => Promise<T>): Promise<T> {
-  const untilMs = Date.now() + persistMs;
+async function persist<T>(work: () => Promise<T>, forMs = persistMs): Promise<T> {
+  const untilMs = Date.now() + forMs;
   for (;;) {
     try {
       return await work();
@@ -74,13 +76,12 @@ export async function runLoad(
   const sides: readonly Side[] = config.replicas ? ['primaries', 'replicas'] : ['primaries'];
   // Until the dead weight is there, and replicas are no longer behind; from here on nothing that they tell may change.
   for (const side of sides) {
-    await persist(async () => {
+    const begins = async (): Promise<void> => {
       const { totals } = await readTotals(client, statements, side);
-      if (!sameTotals(totals, expected))
-        throw new Error(
-          `${side} begin with ${JSON.stringify(totals)} instead of ${JSON.stringify(expected)}`,
-        );
-    });
+      const found = `${side} begin with ${JSON.stringify(totals)} instead of ${JSON.stringify(expected)}`;
+      if (!sameTotals(totals, expected)) throw new Error(found);
+    };
+    await persist(begins, readyMs);
   }
   journal.milestone('ready');
 
