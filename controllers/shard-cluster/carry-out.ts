@@ -12,7 +12,7 @@ import type { Request } from '#kernel/source.ts';
 import type { ClusterAction, ClusterPlan } from './decide.ts';
 import type { ClusterDeps } from './deps.ts';
 import { nextMap } from './map-from-spec.ts';
-import { migrationUse } from './migrations.ts';
+import { type MigrationUse, migrationUse } from './migrations.ts';
 import { ownerOf } from './project.ts';
 
 /** Applies of Shards under way: enough to keep a new fleet's shards coming, few enough to leave connections to them. */
@@ -40,8 +40,8 @@ export async function carryOut(
   plan: ClusterPlan,
   context: ReconcileContext,
 ): Promise<void> {
-  const ofMap = plan.actions.filter(({ kind }) => kind === 'CreateMap' || kind === 'PublishMap');
-  const ofShards = plan.actions.filter(action => !ofMap.includes(action));
+  const ofShards = plan.actions.filter(({ kind }) => kind === 'ApplyShard' || kind === 'DeleteShard');
+  const ofMap = plan.actions.filter(action => !ofShards.includes(action));
   for (const action of ofMap) await carryOutOne(deps, subject, action, context);
   await severalAtOnce(ofShards, SHARDS_AT_ONCE, action => carryOutOne(deps, subject, action, context));
 }
@@ -64,6 +64,10 @@ async function carryOutOne(
       await deps.maps.publish(request, { by, signal, change: map => nextMap(map, cluster, retire) });
       return undefined;
     }
+    case 'ReleaseMap':
+      if ((await liveUse(deps, request, signal)).uids.has(action.by)) return undefined;
+      log.warn({ by: action.by }, 'releasing the shard map: the migration that was changing it is gone');
+      return deps.maps.unmark(request, action.by, signal);
     case 'ApplyShard':
       log.info({ object: action.object.metadata.name }, 'applying a Shard');
       await deps.applier.apply(asKubeObject(action.object), { signal });
@@ -89,24 +93,27 @@ class ShardInUseError extends Error {
   readonly remedy = 'None is needed: the next pass sees the migration.';
 }
 
-/**
- * Asks the API server itself: a migration says which shards it counts on before it touches them, and a shard that has left the map
- * is lost to it.
- */
+/** A migration says which shards it counts on before it touches them, and a shard that has left the map is lost to it. */
 async function assertUnused(
-  { client }: ClusterDeps,
+  deps: ClusterDeps,
   request: Request,
   shards: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { items } = await client.list<KubeObject>(
-    ShardMigrations,
-    { namespace: request.namespace },
-    { signal },
-  );
-  const inUse = migrationUse(items, request).shards;
+  const inUse = (await liveUse(deps, request, signal)).shards;
   const used = shards.find(name => inUse.has(name));
   if (used !== undefined) throw new ShardInUseError(`a ShardMigration counts on ${used}`);
+}
+
+/** As the API server has it: the cache of migrations may be behind that of maps. */
+async function liveUse(
+  { client }: ClusterDeps,
+  request: Request,
+  signal: AbortSignal,
+): Promise<MigrationUse> {
+  const { namespace } = request;
+  const { items } = await client.list<KubeObject>(ShardMigrations, { namespace }, { signal });
+  return migrationUse(items, request);
 }
 
 function asKubeObject(shard: Shard): KubeObject {

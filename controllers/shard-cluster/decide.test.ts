@@ -21,7 +21,7 @@ function facts(cluster: ShardCluster, over: Partial<ClusterFacts> = {}): Cluster
     cluster,
     shards: [],
     map: nowhere,
-    migrations: { shards: new Set(), emptying: false },
+    migrations: { shards: new Set(), emptying: false, uids: new Set(['someone']) },
     nodesByRegion: new Map([
       ['eu-west', 1],
       ['us-east', 1],
@@ -41,6 +41,7 @@ function words(action: ClusterAction): string {
     case 'PublishMap':
       return ['PublishMap', ...action.retire.map(name => `without ${name}`)].join(' ');
     case 'CreateMap':
+    case 'ReleaseMap':
       return action.kind;
     default:
       return assertNever(action);
@@ -71,6 +72,8 @@ function after(before: ClusterFacts, plan: ClusterPlan): ClusterFacts {
         shards.set(object.metadata.name, { ...object, metadata, status: settled } as unknown as Shard);
         break;
       }
+      case 'ReleaseMap':
+        break;
       case 'DeleteShard':
         shards.delete(action.object.metadata.name);
         break;
@@ -395,7 +398,7 @@ describe('fewer shards', () => {
 
   test('one that a migration counts on stays until that has ended', () => {
     const before = withSpec(emptied(1), { shards: 3 });
-    const plan = decide({ ...before, migrations: { shards: new Set(['social-1']), emptying: false } });
+    const plan = decide({ ...before, migrations: { ...before.migrations, shards: new Set(['social-1']) } });
     expect(plan.actions).toEqual([]);
     expect(plan.problem).toMatchObject({ reason: 'ShardsCannotShrink' });
     expect(plan.problem?.message).toContain('social-1 is in use by a ShardMigration');
@@ -412,7 +415,7 @@ describe('fewer shards', () => {
 
   test('a merge that is under way needs nobody', () => {
     const state = withSpec(running(), { shards: 3 });
-    const migrations = { shards: new Set(['social-0', 'social-3']), emptying: true };
+    const migrations = { ...state.migrations, shards: new Set(['social-0', 'social-3']), emptying: true };
     expect(decide({ ...state, migrations })).toMatchObject({ actions: [], problem: undefined });
   });
 
@@ -468,6 +471,16 @@ describe('a map that somebody is changing', () => {
 
   test.each([undefined, 'uid-social'])('is finished by the fleet itself when it left it so (%s)', by => {
     expect(decide(torn(running(), by)).actions.map(words)).toEqual(['PublishMap']);
+  });
+
+  test('is released when whoever marked it is gone', () => {
+    expect(decide(marking(running(), 'nobody')).actions.map(words)).toEqual(['ReleaseMap']);
+  });
+
+  test('is a matter for a person when whoever is gone left it in between', () => {
+    const plan = decide(torn(running(), 'nobody'));
+    expect(plan.actions).toEqual([]);
+    expect(plan.problem).toMatchObject({ reason: 'MapChangeLost' });
   });
 
   test('gets rid of a mark of its own', () => {

@@ -11,7 +11,7 @@ import { ShardingError } from '#sharding/errors.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import type { ClusterFacts } from './facts.ts';
 import { firstMap, nextMap } from './map-from-spec.ts';
-import { cannotShrink, findProblem, type Problem } from './problems.ts';
+import { cannotShrink, changeLost, findProblem, type Problem } from './problems.ts';
 import { projectShard, shardObject } from './project.ts';
 import { retired, retiring } from './retire.ts';
 import { limitRollout, rolloutBudget } from './rollout-budget.ts';
@@ -21,6 +21,8 @@ export type ClusterAction =
   | { readonly kind: 'CreateMap'; readonly map: ShardMap }
   /** What the spec asks of the map, less the shards to retire; also finishes or seals what was cut off. */
   | { readonly kind: 'PublishMap'; readonly retire: readonly string[] }
+  /** Takes back the mark of a migration that was taken away by force. */
+  | { readonly kind: 'ReleaseMap'; readonly by: string }
   | { readonly kind: 'ApplyShard'; readonly object: Shard }
   /** It has left the map. */
   | { readonly kind: 'DeleteShard'; readonly object: Shard };
@@ -57,7 +59,8 @@ export function decideCluster(facts: ClusterFacts, settings: Settings): ClusterP
         const { markedBy } = facts.map.raw;
         const ours = markedBy === undefined || markedBy === facts.cluster.metadata.uid;
         const actions: ClusterAction[] = ours ? [{ kind: 'PublishMap', retire: [] }] : [];
-        return { actions, map: mapToShow(facts.map), problem: undefined, waiting: 0 };
+        const lost = ours ? undefined : changeLost(facts, markedBy);
+        return { actions, map: mapToShow(facts.map), problem: lost, waiting: 0 };
       }
       case 'Present':
         return decideRunning(facts, facts.map.stored, settings);
@@ -84,12 +87,13 @@ function decideRunning(facts: ClusterFacts, stored: StoredMap, settings: Setting
   const busy = markedBy !== undefined && markedBy !== cluster.metadata.uid;
   const retire = busy ? [] : retiring(input);
   const map = busy ? stored.map : nextMap(stored.map, cluster, retire);
-  const publish: ClusterAction[] =
-    !busy && (map !== stored.map || markedBy !== undefined) ? [{ kind: 'PublishMap', retire }] : [];
+  const ofMap: ClusterAction[] = [];
+  if (busy && !migrations.uids.has(markedBy)) ofMap.push({ kind: 'ReleaseMap', by: markedBy });
+  if (!busy && (map !== stored.map || markedBy !== undefined)) ofMap.push({ kind: 'PublishMap', retire });
   const { actions, waiting } = shardActions(facts, map, settings);
   const gone = retired({ ...input, map }).map((object): ClusterAction => ({ kind: 'DeleteShard', object }));
   const problem = busy ? undefined : cannotShrink(facts, map);
-  return { actions: [...publish, ...actions, ...gone], map, problem, waiting };
+  return { actions: [...ofMap, ...actions, ...gone], map, problem, waiting };
 }
 
 /** The map that a status speaks of. */

@@ -10,6 +10,8 @@ export interface MigrationUse {
   readonly shards: ReadonlySet<string>;
   /** One that has not ended will empty a shard: a merge, or a move. */
   readonly emptying: boolean;
+  /** metadata.uid of every migration of the fleet, ended or not. */
+  readonly uids: ReadonlySet<string>;
 }
 
 const ENDED: ReadonlySet<unknown> = new Set(['Completed', 'Aborted', 'RolledBack', 'Failed']);
@@ -17,10 +19,12 @@ const ENDED: ReadonlySet<unknown> = new Set(['Completed', 'Aborted', 'RolledBack
 /** `fleet`: names the ShardCluster; migrations of others are passed over. */
 export function migrationUse(migrations: Iterable<KubeObject>, fleet: Request): MigrationUse {
   const shards = new Set<string>();
+  const uids = new Set<string>();
   let emptying = false;
   for (const migration of migrations) {
     const [spec, status] = [fields(migration['spec']), fields(migration['status'])];
     if (migration.metadata.namespace !== fleet.namespace || clusterNamed(migration) !== fleet.name) continue;
+    if (migration.metadata.uid !== undefined) uids.add(migration.metadata.uid);
     if (ENDED.has(status['phase']) || spec['dryRun'] === true) continue;
     const merge = fields(spec['merge']);
     emptying ||= spec['merge'] !== undefined || spec['move'] !== undefined;
@@ -35,7 +39,7 @@ export function migrationUse(migrations: Iterable<KubeObject>, fleet: Request): 
     ];
     for (const name of named) if (typeof name === 'string') shards.add(name);
   }
-  return { shards, emptying };
+  return { shards, emptying, uids };
 }
 
 /** Name of the ShardCluster that a migration is of. */

@@ -79,6 +79,17 @@ export function cannotShrink({ cluster, migrations }: ClusterFacts, map: ShardMa
   };
 }
 
+/** Whoever was changing the map was taken away by force, half way through: only it knew what the other half is. */
+export function changeLost({ cluster, migrations }: ClusterFacts, by: string): Problem | undefined {
+  if (migrations.uids.has(by)) return undefined;
+  return {
+    reason: 'MapChangeLost',
+    message:
+      `the shard map is in the middle of a change by ShardMigration with uid ${by}, which is gone: ` +
+      `restore the ConfigMaps ${cluster.metadata.name}-map and ${cluster.metadata.name}-map-* from a backup of before it; clients go on with the map they have`,
+  };
+}
+
 const stateOfNoShard: Check = ({ cluster, map }) => {
   const present = map.kind === 'Present' ? map.stored.map.shards.map(shard => shard.ordinal) : [];
   // Those that are still to come follow the highest ordinal that was ever given out.
