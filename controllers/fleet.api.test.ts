@@ -14,6 +14,7 @@ import {
   PersistentVolumeClaims,
   Pods,
   Secrets,
+  ServiceAccounts,
   Services,
   StatefulSets,
 } from '#kernel/resources.ts';
@@ -130,7 +131,7 @@ describe('a fleet', () => {
     expect(await orUndefined(fleet.client.get(Services, at('fleet-0')))).toBeDefined();
   });
 
-  test('a shard that is added owns nothing, and lowering the number is refused with what to write', async () => {
+  test('a shard that is added owns nothing and may go again; one that owns keys stays, with what to write', async () => {
     await fleet.apply();
     fleet.start();
     await fleet.until('Ready', isReady);
@@ -151,11 +152,17 @@ describe('a fleet', () => {
 
     await fleet.apply({ shards: 1 });
     const stalled = await fleet.until('Stalled', stalledFor('ShardsCannotShrink'));
-    expect(findCondition(stalled, 'Stalled')?.message).toContain('set spec.shards to 3');
+    expect(findCondition(stalled, 'Stalled')?.message).toContain('set spec.shards to 2');
     expect(conditionStatus(stalled, 'Ready')).toBe('True');
-    expect(await orUndefined(fleet.client.get(Shards, at('fleet-2')))).toBeDefined();
+    const gone = async () =>
+      (await orUndefined(fleet.client.get(Shards, at('fleet-2')))) ? undefined : true;
+    await eventually(gone);
+    expect(await orUndefined(fleet.client.get(Shards, at('fleet-1')))).toBeDefined();
     await fleet.apply({ shards: 3 });
-    await fleet.until('Ready again', isReady);
+    const again = await fleet.until('Ready again', each => isReady(each) && each.status?.shards === 3);
+    expect(again.status?.map?.epoch).toBe(4);
+    // What fleet-2 may have left behind is not taken up by another one.
+    expect((await shard('fleet-3')).spec.ordinal).toBe(3);
   });
 
   test('a shard that is set readonly is so in the map and in the database', async () => {
@@ -286,6 +293,17 @@ describe('day two', () => {
       fleet.start({ env: { POSTGRES_IMAGE_PULL_POLICY: 'Always' } });
       return Promise.resolve();
     });
+    expect(order).toEqual(inTurns(order));
+    await fleet.until('Ready again', isReady);
+  });
+
+  test('members whose ServiceAccount was made again are renewed, the replica first', async () => {
+    await fleet.apply();
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    const order = await renewals(() =>
+      Promise.all(['fleet-0', 'fleet-1'].map(name => fleet.client.delete(ServiceAccounts, at(name)))),
+    );
     expect(order).toEqual(inTurns(order));
     await fleet.until('Ready again', isReady);
   });
