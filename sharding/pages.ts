@@ -8,24 +8,22 @@
  * page, whatever its order.
  */
 import { crc32 } from 'node:zlib';
-import { assertNever } from './assert-never.ts';
 import { checkMap } from './check.ts';
-import { DamagedMapError, InvalidChangeError, MapInTransitionError } from './errors.ts';
-import { compareKeys } from './key.ts';
-import type { MapShard, OwnedRange, Owners, Ownership, ShardMap, SlotOwners } from './map.ts';
+import { InvalidChangeError, MapInTransitionError } from './errors.ts';
+import type { MapShard, ShardMap, SlotOwners } from './map.ts';
 import {
   decodeEntries,
   decodeHeader,
   decodeShards,
   decodeSlots,
   type Entry,
-  encodeEntries,
   encodeHeader,
-  encodeShards,
-  encodeSlots,
   type Header,
 } from './page-codec.ts';
-import { pageIds, sealOf, slotPageId, slotsPerPage } from './seal.ts';
+import { contents, joinSlots, ownershipOf } from './page-contents.ts';
+import { pageIds, shardsPerPage, slotPageId, slotsPerPage } from './page-ids.ts';
+import { damaged } from './page-reader.ts';
+import { sealOf } from './seal.ts';
 
 /** Plain JSON. `data` is the page's content, deflated, in base64. */
 export interface MapPage {
@@ -35,7 +33,6 @@ export interface MapPage {
   readonly data: string;
 }
 
-export const shardsPerPage = 4096;
 const entriesPerPage = 2048;
 
 /** A ConfigMap holds 1 MiB; the rest is for its metadata and the base64 of the page's JSON. */
@@ -67,10 +64,10 @@ export function toPages(map: ShardMap, previous: readonly MapPage[] = []): reado
       'Use fewer or shorter keys.',
     );
   };
-  const others = contents(map, entryPages)
+  const counts = { shardPages: shardPagesOf(map), entryPages };
+  const others = contents(map, counts)
     .map(({ id, data }) => page(id, data))
     .toArray();
-  const counts = { shardPages: shardPagesOf(map), entryPages };
   return [...others, page('header', encodeHeader(map, { ...counts, seal: sealOf(others) }))];
 }
 
@@ -155,109 +152,6 @@ function headerOf(pages: readonly MapPage[]): Header {
   return decodeHeader(page.data, page.id);
 }
 
-function* contents(map: ShardMap, entryPages: number): Generator<{ id: string; data: string }, undefined> {
-  const shardPages = shardPagesOf(map);
-  const byPage = Map.groupBy(map.shards, shard => Math.floor(shard.ordinal / shardsPerPage));
-  for (let n = 0; n < shardPages; n++) {
-    yield { id: `shards-${n}`, data: encodeShards(byPage.get(n) ?? [], map.cluster, n * shardsPerPage) };
-  }
-  const { ownership } = map;
-  switch (ownership.algorithm) {
-    case 'hash':
-      yield* slotPages(ownership.owners);
-      return;
-    case 'geo':
-      for (const [region, owners] of ownership.regions) yield* slotPages(owners, region);
-      return;
-    case 'range':
-      yield* entryContents(
-        ownership.ranges.map(({ from, write, read }) => ({ key: from ?? null, write, read })),
-        entryPages,
-      );
-      return;
-    case 'directory':
-      yield* entryContents(
-        [
-          { key: null, ...ownership.fallback },
-          ...ownership.entries
-            .entries()
-            .map(([key, owners]) => ({ key, ...owners }))
-            .toArray(),
-        ],
-        entryPages,
-      );
-      return;
-    default:
-      assertNever(ownership);
-  }
-}
-
-function* slotPages(owners: SlotOwners, region?: string): Generator<{ id: string; data: string }, undefined> {
-  for (let n = 0; n * slotsPerPage < owners.write.length; n++) {
-    const [start, end] = [n * slotsPerPage, (n + 1) * slotsPerPage];
-    const write = owners.write.subarray(start, end);
-    const read = owners.read === owners.write ? write : owners.read.subarray(start, end);
-    yield { id: slotPageId(n, region), data: encodeSlots(write, read) };
-  }
-}
-
-function* entryContents(
-  entries: readonly Entry[],
-  pages: number,
-): Generator<{ id: string; data: string }, undefined> {
-  const byPage = Map.groupBy(entries, entry => (entry.key === null ? 0 : crc32(entry.key) % pages));
-  for (let n = 0; n < pages; n++) yield { id: `entries-${n}`, data: encodeEntries(byPage.get(n) ?? []) };
-}
-
-function ownershipOf(
-  algorithm: Ownership['algorithm'],
-  regions: readonly string[],
-  keyType: ShardMap['keyType'],
-  slotOwners: (region?: string) => SlotOwners,
-  entries: () => readonly Entry[],
-): Ownership {
-  switch (algorithm) {
-    case 'hash':
-      return { algorithm, owners: slotOwners() };
-    case 'geo':
-      return { algorithm, regions: new Map(regions.map(region => [region, slotOwners(region)])) };
-    case 'range': {
-      const ranges = entries().map(
-        ({ key, ...owners }): OwnedRange => (key === null ? owners : { from: key, ...owners }),
-      );
-      ranges.sort((a, b) =>
-        a.from === undefined ? -1 : b.from === undefined ? 1 : compareKeys(a.from, b.from, keyType),
-      );
-      return { algorithm, ranges };
-    }
-    case 'directory': {
-      const all = new Map<string | null, Owners>();
-      for (const { key, write, read } of entries()) {
-        if (all.has(key))
-          throw damaged('header', `heads a directory with two entries for ${key ?? 'the default'}`);
-        all.set(key, { write, read });
-      }
-      const fallback = all.get(null);
-      if (fallback === undefined) throw damaged('entries-0', 'has no default');
-      const explicit = [...all].filter((entry): entry is [string, Owners] => entry[0] !== null);
-      return { algorithm, fallback, entries: new Map(explicit) };
-    }
-    default:
-      return assertNever(algorithm);
-  }
-}
-
-function joinSlots(pages: readonly SlotOwners[], slots: number): SlotOwners {
-  const [only] = pages;
-  if (only !== undefined && pages.length === 1) return only;
-  const write = new Uint32Array(slots);
-  pages.forEach((page, n) => write.set(page.write, n * slotsPerPage));
-  if (pages.every(page => page.read === page.write)) return { write, read: write };
-  const read = new Uint32Array(slots);
-  pages.forEach((page, n) => read.set(page.read, n * slotsPerPage));
-  return { write, read };
-}
-
 /** Never fewer than there were: no page is ever left without a map. */
 function shardPagesOf(map: ShardMap): number {
   return pageCount(map.nextOrdinal, shardsPerPage);
@@ -272,11 +166,4 @@ function freshEntryPages(map: ShardMap): number {
 
 function pageCount(items: number, perPage: number): number {
   return Math.max(1, Math.ceil(items / perPage));
-}
-
-function damaged(id: string, problem: string): DamagedMapError {
-  return new DamagedMapError(
-    `page ${id} ${problem}`,
-    'Fetch the whole map again, or restore its ConfigMaps.',
-  );
 }

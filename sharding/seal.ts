@@ -5,11 +5,9 @@
  * change that was cut off before its header may leave one behind.
  */
 import { createHash } from 'node:crypto';
-import type { Algorithm } from './map.ts';
-import { decodeHeader, type Header } from './page-codec.ts';
+import { decodeHeader } from './page-codec.ts';
+import { pageIds } from './page-ids.ts';
 import type { MapPage } from './pages.ts';
-
-export const slotsPerPage = 65_536;
 
 export function sealOf(pages: readonly MapPage[]): string {
   const lines = pages.filter(page => page.id !== 'header').map(page => `${page.id} ${page.epoch}`);
@@ -29,31 +27,4 @@ export function sealedPages(pages: readonly MapPage[]): readonly MapPage[] | und
 /** True when the pages belong together: they are one state of a map, not a mixture of two. */
 export function isSealed(pages: readonly MapPage[]): boolean {
   return sealedPages(pages) !== undefined;
-}
-
-/** The pages that a map with this header consists of. */
-export function pageIds(
-  header: Pick<Header, 'algorithm' | 'regions' | 'slots' | 'shardPages' | 'entryPages'>,
-): string[] {
-  const ids = ['header'];
-  for (let n = 0; n < header.shardPages; n++) ids.push(`shards-${n}`);
-  for (const region of regionsOf(header.algorithm, header.regions)) {
-    for (let n = 0; n * slotsPerPage < header.slots; n++) ids.push(slotPageId(n, region));
-  }
-  for (let n = 0; n < entryPagesOf(header); n++) ids.push(`entries-${n}`);
-  return ids;
-}
-
-export function slotPageId(n: number, region?: string): string {
-  return region === undefined ? `slots-${n}` : `slots-${region}-${n}`;
-}
-
-/** Undefined stands for a map that has slots without regions. */
-function regionsOf(algorithm: Algorithm, regions: readonly string[]): readonly (string | undefined)[] {
-  if (algorithm === 'geo') return regions;
-  return algorithm === 'hash' ? [undefined] : [];
-}
-
-function entryPagesOf({ algorithm, entryPages }: Pick<Header, 'algorithm' | 'entryPages'>): number {
-  return algorithm === 'range' || algorithm === 'directory' ? entryPages : 0;
 }

@@ -39,16 +39,21 @@ it('gives a shard that is added later nothing, and moves no key', async () => {
   expect(owners()).toEqual(before);
 });
 
-it('stalls when shards is lowered, and says which number to set; nothing that runs is touched', async () => {
+it('lets an empty shard go when shards is lowered; stalls for those that own keys, and says how to merge', async () => {
   const ns = space.current;
+  const before = owners();
   await ns.kubectl('scale', 'shardcluster/fleet', '--replicas=1');
   const found = await ns.until(ShardClusters, 'fleet', hasCondition('Stalled', 'True'));
-  expect(found.status?.conditions?.find(({ type }) => type === 'Stalled')?.message).toContain(
-    'set spec.shards to 3',
-  );
-  expect((await ns.shards()).map(({ metadata }) => metadata.name)).toEqual(['fleet-0', 'fleet-1', 'fleet-2']);
+  const message = found.status?.conditions?.find(({ type }) => type === 'Stalled')?.message;
+  expect(message).toContain('spec.merge.shards: [fleet-0, fleet-1]');
+  expect(message).toContain('set spec.shards to 2');
+  await eventually('the empty shard is gone', ns.name, async () => {
+    const names = (await ns.shards()).map(({ metadata }) => metadata.name);
+    return names.join() === 'fleet-0,fleet-1' ? true : undefined;
+  });
   await client.scatter('SELECT 1');
-  await ns.kubectl('scale', 'shardcluster/fleet', '--replicas=3');
+  expect(owners()).toEqual(before);
+  await ns.kubectl('scale', 'shardcluster/fleet', '--replicas=2');
   await ns.until(ShardClusters, 'fleet', hasCondition('Stalled', 'False'));
 });
 
