@@ -1,6 +1,7 @@
 /** Carries out what was decided for a fleet: the map first, then its shards. */
 import { ShardMigrations, Shards } from '#controllers/caches.ts';
 import { severalAtOnce } from '#controllers/several-at-once.ts';
+import { markerOf } from '#controllers/shard-map/config-maps.ts';
 import { MapBusyError, MapExistsError } from '#controllers/shard-map/errors.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
@@ -65,7 +66,7 @@ async function carryOutOne(
       return undefined;
     }
     case 'ReleaseMap':
-      if ((await liveUse(deps, request, signal)).uids.has(action.by)) return undefined;
+      if ((await liveUse(deps, request, signal)).uids.has(markerOf(action.by))) return undefined;
       log.warn({ by: action.by }, 'releasing the shard map: the migration that was changing it is gone');
       return deps.maps.unmark(request, action.by, signal);
     case 'ApplyShard':

@@ -457,14 +457,17 @@ function torn(state: ClusterFacts, by?: string): ClusterFacts {
 
 describe('a map that somebody is changing', () => {
   test('is left alone, while its shards get what does not concern it', () => {
-    const state = withSpec(marking(running(), 'someone'), { shards: 6, access: { stableLogin: true } });
+    const state = withSpec(marking(running(), 'someone/and/how'), {
+      shards: 6,
+      access: { stableLogin: true },
+    });
     const plan = decide(state);
     expect(plan.map?.shards).toHaveLength(4);
     expect(plan.actions.map(words)).toEqual([0, 1, 2, 3].map(i => `ApplyShard social-${i}`));
   });
 
   test('is not touched in between, nor is any shard told what a mixture says', () => {
-    const plan = decide(torn(running(), 'someone'));
+    const plan = decide(torn(running(), 'someone/and/how'));
     expect(plan).toMatchObject({ actions: [], problem: undefined });
     expect(plan.map?.shards).toHaveLength(4);
   });
@@ -474,11 +477,11 @@ describe('a map that somebody is changing', () => {
   });
 
   test('is released when whoever marked it is gone', () => {
-    expect(decide(marking(running(), 'nobody')).actions.map(words)).toEqual(['ReleaseMap']);
+    expect(decide(marking(running(), 'nobody/more')).actions.map(words)).toEqual(['ReleaseMap']);
   });
 
   test('is a matter for a person when whoever is gone left it in between', () => {
-    const plan = decide(torn(running(), 'nobody'));
+    const plan = decide(torn(running(), 'nobody/more'));
     expect(plan.actions).toEqual([]);
     expect(plan.problem).toMatchObject({ reason: 'MapChangeLost' });
   });

@@ -3,7 +3,7 @@
  * shard exists, and a shard's spec follows the map. Pure.
  */
 
-import type { MapFacts, StoredMap } from '#controllers/shard-map/config-maps.ts';
+import { type MapFacts, markerOf, type StoredMap } from '#controllers/shard-map/config-maps.ts';
 import type { Shard, ShardSpec } from '#crds/api/shard.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { sameJson } from '#kernel/canonical.ts';
@@ -57,7 +57,7 @@ export function decideCluster(facts: ClusterFacts, settings: Settings): ClusterP
       case 'InTransition': {
         // What was left in between is ours to finish unless somebody else is at it. Until then no shard is told anything.
         const { markedBy } = facts.map.raw;
-        const ours = markedBy === undefined || markedBy === facts.cluster.metadata.uid;
+        const ours = markedBy === undefined || markerOf(markedBy) === facts.cluster.metadata.uid;
         const actions: ClusterAction[] = ours ? [{ kind: 'PublishMap', retire: [] }] : [];
         const lost = ours ? undefined : changeLost(facts, markedBy);
         return { actions, map: mapToShow(facts.map), problem: lost, waiting: 0 };
@@ -84,11 +84,11 @@ function decideRunning(facts: ClusterFacts, stored: StoredMap, settings: Setting
   const { cluster, shards, migrations } = facts;
   const input = { map: stored.map, wantedShards: cluster.spec.shards, shards, inUse: migrations.shards };
   const { markedBy } = stored;
-  const busy = markedBy !== undefined && markedBy !== cluster.metadata.uid;
+  const busy = markedBy !== undefined && markerOf(markedBy) !== cluster.metadata.uid;
   const retire = busy ? [] : retiring(input);
   const map = busy ? stored.map : nextMap(stored.map, cluster, retire);
   const ofMap: ClusterAction[] = [];
-  if (busy && !migrations.uids.has(markedBy)) ofMap.push({ kind: 'ReleaseMap', by: markedBy });
+  if (busy && !migrations.uids.has(markerOf(markedBy))) ofMap.push({ kind: 'ReleaseMap', by: markedBy });
   if (!busy && (map !== stored.map || markedBy !== undefined)) ofMap.push({ kind: 'PublishMap', retire });
   const { actions, waiting } = shardActions(facts, map, settings);
   const gone = retired({ ...input, map }).map((object): ClusterAction => ({ kind: 'DeleteShard', object }));

@@ -2,6 +2,7 @@
  * What only a person can put right: each check is `(facts) => problem | undefined`. A problem stops what would follow from
  * the spec - nothing that runs is touched - and is shown as Stalled with what to write. Pure.
  */
+import { markerOf } from '#controllers/shard-map/config-maps.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import type { ClusterFacts } from './facts.ts';
 import { surplus } from './retire.ts';
@@ -80,7 +81,8 @@ export function cannotShrink({ cluster, migrations }: ClusterFacts, map: ShardMa
 }
 
 /** Whoever was changing the map was taken away by force, half way through: only it knew what the other half is. */
-export function changeLost({ cluster, migrations }: ClusterFacts, by: string): Problem | undefined {
+export function changeLost({ cluster, migrations }: ClusterFacts, mark: string): Problem | undefined {
+  const by = markerOf(mark);
   if (migrations.uids.has(by)) return undefined;
   return {
     reason: 'MapChangeLost',

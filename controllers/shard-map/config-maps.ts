@@ -14,7 +14,10 @@ import { sealedPages } from '#sharding/seal.ts';
 
 /** On every page; its value is the page's id. */
 export const pageAnnotation = 'shardwright.io/map-page';
-/** On the header while somebody changes the map: the uid of whoever does. All others leave the map alone. */
+/**
+ * On the header while somebody changes the map. It begins with the uid of whoever does; after a slash it may say how, for whoever
+ * has to finish it. All others leave the map alone.
+ */
 export const markAnnotation = 'shardwright.io/map-change';
 /** Selects the pages of maps among all ConfigMaps. */
 export const mapLabel = 'shardwright.io/part';
@@ -25,7 +28,7 @@ export interface StoredMap {
   readonly pages: readonly MapPage[];
   /** By page id. */
   readonly objects: ReadonlyMap<string, ConfigMap>;
-  /** The uid of whoever is changing it. */
+  /** The mark of whoever is changing it. */
   readonly markedBy?: string;
 }
 
@@ -127,6 +130,11 @@ export function pageWrites(stored: StoredMap, next: ShardMap): PageWrites {
     else replaced.push({ ...old, data: dataOf(page) });
   }
   return { created, replaced, ...(header ? { header } : {}) };
+}
+
+/** The uid in a mark. */
+export function markerOf(mark: string): string {
+  return mark.split('/', 1)[0] ?? mark;
 }
 
 /** The header's ConfigMap with another mark, or without one. */

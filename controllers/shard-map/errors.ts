@@ -12,7 +12,7 @@ export class MapBusyError extends Error {
   override readonly name = 'MapBusyError';
   readonly code = 'MapBusy';
   readonly remedy = 'Wait until that change is done.';
-  /** The uid of whoever it is. */
+  /** The mark of whoever it is. */
   readonly by: string;
 
   constructor(cluster: string, by: string) {

@@ -36,7 +36,7 @@ export interface MapStoreOptions {
 }
 
 export interface Publication {
-  /** The uid of whoever changes the map. */
+  /** The mark of whoever changes the map: see markAnnotation. A change under way is finished under the same mark only. */
   readonly by: string;
   /**
    * Gives the map as it is to be; the same object for no change. It is called with the map as it is, or, after a change by the
