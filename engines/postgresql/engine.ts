@@ -3,6 +3,7 @@ import type { Engine } from '#engines/engine.ts';
 import { releaseDeadLeader } from './dead-leader.ts';
 import { isHeartbeat } from './heartbeat.ts';
 import { members } from './members.ts';
+import { openTransfer } from './migration/session.ts';
 import { serverNames } from './names.ts';
 import { namespaceOf } from './object.ts';
 import { render } from './render.ts';
@@ -22,4 +23,5 @@ export const postgresql: Engine = {
   isHeartbeat,
   releaseDeadLeader,
   connect: openSession,
+  openTransfer,
 };

@@ -67,9 +67,8 @@ INSERT INTO shardwright.generation DEFAULT VALUES ON CONFLICT DO NOTHING;
 -- A row written here on one side and read on the other proves that all before it has arrived.
 CREATE TABLE IF NOT EXISTS shardwright.marker (
   transfer text NOT NULL,
-  stream text NOT NULL,
-  token uuid NOT NULL,
-  PRIMARY KEY (transfer, stream, token)
+  token uuid NOT NULL DEFAULT gen_random_uuid(),
+  PRIMARY KEY (transfer, token)
 );
 `;
 

@@ -9,6 +9,7 @@ import type { End, TransferEnd } from '#engines/migration.ts';
 import { administrative, connect } from '../connection.ts';
 import { roles, serverNames } from '../names.ts';
 import { namespaceOf } from '../object.ts';
+import { passSetting } from '../transfer-schema-sql.ts';
 
 export interface OpenEnd {
   readonly end: End;
@@ -68,7 +69,7 @@ export async function openEnds(
           user: roles.superuser,
           password: target.passwords.superuser,
           database: shard.spec.engine.database,
-          settings: { ...administrative, ...settings },
+          settings: { ...administrative, [passSetting]: 'on', ...settings },
         },
         signal,
       );

@@ -1,0 +1,127 @@
+/**
+ * Where a transfer is, from what both databases say; both are asked at once, one statement each. It sets right in passing what
+ * would otherwise stand still unseen: the list of standbys that streams wait for.
+ */
+import type { End, EndFacts, StreamFacts, Transfer, TransferFacts } from '#engines/migration.ts';
+import { generationOf } from '../generation-login.ts';
+import { type EndState, queryEnd, tracesOf } from './end-query.ts';
+import type { Ends } from './ends.ts';
+import { type Journal, parseJournal, standing, verified } from './journal.ts';
+import { publisher, type Stream, streamName, streams, subscriber } from './names.ts';
+import { keepStandbys, sameList } from './standbys.ts';
+
+/** A worker that failed so often since it last ran well fails for good. */
+const ERRORS = 10;
+
+export async function observe(ends: Ends, transfer: Transfer): Promise<TransferFacts> {
+  const look = async (end: End) => queryEnd(ends[end].client, transfer.id, ends[end].given.standbys);
+  const [source, target] = await Promise.all([look('source'), look('target')]);
+  const states = { source, target };
+  await Promise.all([mend(ends, 'source', source, transfer.id), mend(ends, 'target', target, transfer.id)]);
+  return facts(transfer, states);
+}
+
+async function mend(ends: Ends, end: End, state: EndState, id: string): Promise<void> {
+  const publishes = streams.some(
+    stream => publisher(stream) === end && streamName(id, stream) in state.slots,
+  );
+  if (publishes && !sameList(state.standbySlots, state.wantedStandbySlots)) await keepStandbys(ends[end]);
+  for (const { oid, settled, errors } of Object.values(state.subscriptions)) {
+    if (settled && errors > 0)
+      await ends[end].client.query('SELECT pg_stat_reset_subscription_stats($1::oid)', [oid]);
+  }
+}
+
+/** Pure. */
+export function facts(transfer: Transfer, states: Readonly<Record<End, EndState>>): TransferFacts {
+  const journals = {
+    source: parseJournal(states.source.journal),
+    target: parseJournal(states.target.journal),
+  };
+  const decision = standing(journals.source, journals.target);
+  const timelines = `${states.source.timeline} ${states.target.timeline}`;
+  const stood = (found: unknown) => {
+    const { data } = verified.safeParse(found);
+    return data && data.timelines === timelines ? data.at : undefined;
+  };
+  const forward = stood(journals.target?.forward_verified);
+  const back = stood(journals.source?.back_verified);
+  return {
+    ends: {
+      source: endFacts(transfer.id, states.source, journals.source),
+      target: endFacts(transfer.id, states.target, journals.target),
+    },
+    forward: streamFacts(transfer, 'forward', states, journals),
+    back: streamFacts(transfer, 'back', states, journals),
+    verified: { ...(forward !== undefined && { forward }), ...(back !== undefined && { back }) },
+    writes: decision?.writes ?? 'source',
+    ...(decision && {
+      decided: { at: decision.at, stallMs: decision.stallMs, generations: decision.generations },
+    }),
+  };
+}
+
+function endFacts(id: string, state: EndState, journal: Journal | undefined): EndFacts {
+  const open = (kind: 'writer' | 'reader') =>
+    state.logins
+      .filter(login => login.open && login.name.startsWith('app_ro_') === (kind === 'reader'))
+      .map(login => generationOf(login.name))
+      .toSorted((a, b) => a - b);
+  const floorOf = (login: string) => (login.startsWith('app_ro_') ? state.floor.reader : state.floor.writer);
+  return {
+    prepared: journal !== undefined && !journal.closing,
+    traces: tracesOf(id, state),
+    writers: open('writer'),
+    readers: open('reader'),
+    superseded: state.kept
+      .filter(({ role, kind }) => kind === 'grace' && generationOf(role) < floorOf(role))
+      .map(({ role }) => role),
+    oldestTransactionSeconds: state.oldest,
+    replicaLagBytes: Math.max(0, state.replicaLag),
+  };
+}
+
+function streamFacts(
+  transfer: Transfer,
+  stream: Stream,
+  states: Readonly<Record<End, EndState>>,
+  journals: Readonly<Record<End, Journal | undefined>>,
+): StreamFacts {
+  const name = streamName(transfer.id, stream);
+  const follower = states[subscriber(stream)].subscriptions[name];
+  if (!follower) return { kind: 'Absent' };
+  const slot = states[publisher(stream)].slots[name];
+  const at = publisher(stream);
+  if (!slot) {
+    return { kind: 'Broken', reason: 'SlotMissing', message: `the slot ${name} is not there at the ${at}` };
+  }
+  if (slot.invalidation !== null || slot.walStatus === 'lost') {
+    const why = slot.invalidation ?? slot.walStatus ?? '';
+    return { kind: 'Broken', reason: 'SlotLost', message: `the slot ${name} at the ${at} is lost (${why})` };
+  }
+  if (follower.errors >= ERRORS) {
+    const message = `its worker at the ${subscriber(stream)} failed ${follower.errors} times: its log says why`;
+    return { kind: 'Broken', reason: 'WorkerFails', message };
+  }
+  if (follower.tables.some(({ state }) => state !== 'r')) {
+    return copying(follower.tables, journals[subscriber(stream)]);
+  }
+  return { kind: 'Streaming', lagBytes: slot.lagBytes ?? 0, connected: slot.active && follower.running };
+}
+
+/** Before the data of a table has been copied it is in state `i` or `d`. */
+function copying(
+  tables: EndState['subscriptions'][string]['tables'],
+  journal: Journal | undefined,
+): StreamFacts {
+  const sum = { rowsDone: 0, rowsTotal: 0, bytesDone: 0, bytesTotal: 0 };
+  for (const { name, state, rows, bytes } of tables) {
+    const size = journal?.copy?.[name] ?? { rows: 0, bytes: 0 };
+    const copied = state !== 'i' && state !== 'd';
+    sum.rowsDone += copied ? size.rows : rows;
+    sum.bytesDone += copied ? size.bytes : bytes;
+    sum.rowsTotal += Math.max(size.rows, rows);
+    sum.bytesTotal += Math.max(size.bytes, bytes);
+  }
+  return { kind: 'Copying', ...sum };
+}

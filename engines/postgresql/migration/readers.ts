@@ -1,0 +1,145 @@
+/** The readers' switch, and the closing of logins that have had their time. */
+import type { Switch, Transfer } from '#engines/migration.ts';
+import { transaction } from '../connection.ts';
+import { generationOf } from '../generation-login.ts';
+import { roles } from '../names.ts';
+import { type Ends, type OpenEnd, type OpenEnds, other } from './ends.ts';
+import { SessionsRemainError } from './finish-fence.ts';
+import type { Hooks } from './hooks.ts';
+import { WrongMomentError } from './journal.ts';
+import { closeSql, endSessions, lockGenerations, loginsBelow, openAhead, tablesOf } from './logins.ts';
+
+const END_MS = 2_000;
+/** A session that did nothing for so long has finished what it began. */
+const IDLE_S = 1;
+/** After so long a superseded login has no more sessions between two statements either. */
+const GRACE_S = 60;
+
+export async function openReaders(
+  ends: Ends,
+  transfer: Transfer,
+  change: Switch,
+  hooks: Hooks,
+): Promise<void> {
+  if (change.side !== 'read') throw new WrongMomentError('writers are opened by the fence');
+  // The gainer first: whoever has a newer login anywhere finds the rows somewhere.
+  for (const end of [ends[change.to], ends[other(change.to)]]) {
+    const gains = end.end === change.to;
+    const generations = change.generations[end.end];
+    await openAhead(end, {
+      kind: 'reader',
+      ...generations,
+      transfer: transfer.id,
+      sees: gains,
+      grace: gains,
+    });
+    await hooks.step(`opened readers at the ${end.end}`);
+  }
+}
+
+/** Throws {@link SessionsRemainError}. */
+export async function closeReaders(ends: Ends, change: Switch, hooks: Hooks): Promise<void> {
+  const [gainer, loser] = [ends[change.to], ends[other(change.to)]];
+  await raiseFloor(loser, change.generations[loser.end].to);
+  const logins = await loginsBelow(loser.client, 'reader', change.generations[loser.end].to);
+  await closeLogins(loser, logins);
+  await hooks.step('closed readers');
+  if (!(await endSessions(loser.client, logins, END_MS, hooks.pace.pause)))
+    throw new SessionsRemainError(`sessions of ${logins.join(', ')} do not end on ${loser.serverName}`);
+  await raiseFloor(gainer, change.generations[gainer.end].to);
+}
+
+/** The new login is the map's now: nothing needs to keep it, and no older order can close it. */
+async function raiseFloor({ client }: OpenEnd, generation: number): Promise<void> {
+  await transaction(client, async () => {
+    await client.query(lockGenerations);
+    await client.query('UPDATE shardwright.generation SET reader = greatest(reader, $1)', [generation]);
+    await client.query(`DELETE FROM shardwright.kept_login WHERE role = $1 AND kind = 'ahead'`, [
+      roles.reader(generation),
+    ]);
+  });
+}
+
+async function closeLogins({ client }: OpenEnd, logins: readonly string[]): Promise<void> {
+  await transaction(client, async () => {
+    await client.query(lockGenerations);
+    for (const login of logins) await client.query(closeSql(login, await tablesOf(client, [login])));
+  });
+}
+
+async function dropLogins({ client }: OpenEnd, logins: readonly string[]): Promise<void> {
+  for (const login of logins)
+    await transaction(client, () => client.query(`DROP OWNED BY "${login}"; DROP ROLE "${login}"`));
+}
+
+interface Kept {
+  readonly role: string;
+  readonly age: number;
+  readonly floor: number;
+}
+
+async function keptLogins(
+  { client }: OpenEnd,
+  id: string,
+  kind: 'ahead' | 'grace',
+): Promise<readonly Kept[]> {
+  const { rows } = await client.query<Kept>(
+    `SELECT k.role::text, extract(epoch FROM clock_timestamp() - k.since)::float8 AS age,
+       (CASE WHEN k.role ~ '^app_ro_' THEN g.reader ELSE g.writer END)::float8 AS floor
+     FROM shardwright.kept_login k, shardwright.generation g WHERE k.transfer = $1 AND k.kind = $2`,
+    [id, kind],
+  );
+  return rows;
+}
+
+/** Ends idle sessions of superseded logins, and closes those logins that have none left. Returns how many remain. */
+export async function closeSuperseded(ends: Ends, transfer: Transfer): Promise<number> {
+  const remaining = await Promise.all([ends.source, ends.target].map(end => closeAt(end, transfer)));
+  return remaining.reduce((sum, count) => sum + count, 0);
+}
+
+async function closeAt(end: OpenEnd, transfer: Transfer): Promise<number> {
+  const kept = (await keptLogins(end, transfer.id, 'grace')).filter(
+    ({ role, floor }) => generationOf(role) < floor,
+  );
+  let remain = 0;
+  for (const { role, age } of kept) {
+    // No new sessions from here on; what is refused finds the newer map.
+    await end.client.query(`ALTER ROLE "${role}" NOLOGIN`);
+    await end.client.query(
+      `SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+       WHERE usename = $1 AND state = 'idle' AND state_change < clock_timestamp() - make_interval(secs => $2)`,
+      [role, age > GRACE_S ? 0 : IDLE_S],
+    );
+    const { rowCount } = await end.client.query('SELECT FROM pg_stat_activity WHERE usename = $1', [role]);
+    if (rowCount === 0) {
+      await closeLogins(end, [role]);
+      await dropLogins(end, [role]);
+    } else remain++;
+  }
+  return remain;
+}
+
+/**
+ * Closes what the transfer still keeps, at once: superseded logins, and those opened ahead of a map that never came to name
+ * them.
+ */
+export async function closeKept(ends: OpenEnds, transfer: Transfer, hooks: Hooks): Promise<void> {
+  for (const end of [ends.source, ends.target]) {
+    if (!end) continue;
+    const { generation, readerGeneration } = end.shard.spec;
+    const inForce = (role: string) => (role.startsWith('app_ro_') ? readerGeneration : generation);
+    const [ahead, grace] = [
+      await keptLogins(end, transfer.id, 'ahead'),
+      await keptLogins(end, transfer.id, 'grace'),
+    ];
+    const logins = [
+      ...ahead.filter(({ role, floor }) => generationOf(role) > Math.max(floor, inForce(role))),
+      ...grace.filter(({ role, floor }) => generationOf(role) < floor),
+    ].map(({ role }) => role);
+    if (logins.length === 0) continue;
+    await closeLogins(end, logins);
+    await endSessions(end.client, logins, END_MS, hooks.pace.pause);
+    await dropLogins(end, logins);
+  }
+}
