@@ -24,4 +24,5 @@ export type SetupErrorCode =
   | 'CannotLoadImages'
   | 'Locked'
   | 'FleetNotReady'
-  | 'AnswersDiffer';
+  | 'AnswersDiffer'
+  | 'SplitFailed';

@@ -1,4 +1,5 @@
 /** The demo's fleet: applies its manifest, waits for it, and connects the client library from outside the cluster. */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
@@ -54,30 +55,37 @@ const shardsOf = z.object({
 
 /** Applies the sample and waits until every shard is Ready. Quick when the fleet is there already. */
 export async function ensureFleet(kubectl: Kubectl): Promise<void> {
-  await step('kubectl apply -f manifests/samples/social.yaml', () =>
-    kubectl(['apply', `--filename=${manifest}`]),
-  );
-  await step(`wait until ${fleetName} is Ready`, async () => {
-    const startedMs = performance.now();
-    for (;;) {
-      const fleet = statusOf.parse(
-        JSON.parse(await kubectl(['get', 'shardcluster', fleetName, '--output=json'])),
-      );
-      const conditions = fleet.status?.conditions ?? [];
-      const stalled = conditions.find(each => each.type === 'Stalled' && each.status === 'True');
-      if (stalled !== undefined) throw notReady(`it is stalled: ${stalled.message ?? 'no reason given'}`);
-      const current = fleet.status?.observedGeneration === fleet.metadata.generation;
-      if (current && isTrue(conditions, 'Ready')) return;
-      const selector = `--selector=shardwright.io/cluster=${fleetName}`;
-      const { items } = shardsOf.parse(
-        JSON.parse(await kubectl(['get', 'shards', selector, '--output=json'])),
-      );
-      const ready = items.filter(shard => isTrue(shard.status?.conditions ?? [], 'Ready')).length;
-      detail(`${ready} of ${fleet.spec.shards} shards are ready`);
-      if (performance.now() - startedMs > readyWithinMs) throw notReady('it was not Ready within 10 minutes');
-      await new Promise(resolve => setTimeout(resolve, lookEveryMs));
-    }
+  await step('kubectl apply -f manifests/samples/social.yaml', async () => {
+    const present = await kubectl(['get', 'shardcluster', fleetName, '--ignore-not-found', '--output=json']);
+    const shards = present === '' ? 0 : statusOf.parse(JSON.parse(present)).spec.shards;
+    const text = await readFile(manifest, 'utf8');
+    // Shards that an earlier run has added stay: they own something.
+    const kept = text.replace(/^( {2}shards: )(\d+)$/m, (_, field: string, count: string) => {
+      return `${field}${Math.max(shards, Number(count))}`;
+    });
+    await kubectl(['apply', '--filename=-'], kept);
   });
+  await step(`wait until ${fleetName} is Ready`, () => awaitFleet(kubectl));
+}
+
+export async function awaitFleet(kubectl: Kubectl): Promise<void> {
+  const startedMs = performance.now();
+  for (;;) {
+    const fleet = statusOf.parse(
+      JSON.parse(await kubectl(['get', 'shardcluster', fleetName, '--output=json'])),
+    );
+    const conditions = fleet.status?.conditions ?? [];
+    const stalled = conditions.find(each => each.type === 'Stalled' && each.status === 'True');
+    if (stalled !== undefined) throw notReady(`it is stalled: ${stalled.message ?? 'no reason given'}`);
+    const current = fleet.status?.observedGeneration === fleet.metadata.generation;
+    if (current && isTrue(conditions, 'Ready')) return;
+    const selector = `--selector=shardwright.io/cluster=${fleetName}`;
+    const { items } = shardsOf.parse(JSON.parse(await kubectl(['get', 'shards', selector, '--output=json'])));
+    const ready = items.filter(shard => isTrue(shard.status?.conditions ?? [], 'Ready')).length;
+    detail(`${ready} of ${fleet.spec.shards} shards are ready`);
+    if (performance.now() - startedMs > readyWithinMs) throw notReady('it was not Ready within 10 minutes');
+    await new Promise(resolve => setTimeout(resolve, lookEveryMs));
+  }
 }
 
 /** As an application would, but through port-forward streams. */

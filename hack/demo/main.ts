@@ -1,6 +1,6 @@
 /**
- * `make demo`: a fleet of four PostgreSQL shards in two regions on a real cluster, loaded with real data. Everything is made
- * if need be and stays up; a second run finds it and shows it again.
+ * `make demo`: a fleet of four PostgreSQL shards in two regions on a real cluster, loaded with real data, one of which is then
+ * split while it is written and read. Everything is made if need be and stays up; a second run finds it and shows it again.
  */
 import { join } from 'node:path';
 import { ensureDeployed } from '#hack/deploy.ts';
@@ -10,6 +10,7 @@ import { run } from '#hack/run.ts';
 import { connect, ensureFleet, fleetName, kubectlFor } from './fleet.ts';
 import { loadWorld } from './load.ts';
 import { compareWithPlain, showPointQuery, showSpread } from './show.ts';
+import { splitUnderLoad } from './split.ts';
 import { loadCities } from './world.ts';
 
 /** The plugin is built for these; it works on the current namespace of KUBECONFIG. */
@@ -18,6 +19,7 @@ const nextSteps = [
   [`dist/kubectl-shardwright status ${fleetName}`, 'the same at a glance'],
   [`dist/kubectl-shardwright psql ${fleetName}-0`, 'SQL on one shard'],
   [`dist/kubectl-shardwright query 'SELECT count(*) FROM cities'`, 'SQL on all of them, merged'],
+  ['kubectl get shardmigrations', 'what was moved, and how long writes waited'],
   [`kubectl delete pod ${fleetName}-0-0 --force`, 'lose a member; watch: kubectl get shards --watch'],
   ['make clean', 'remove the cluster and everything in it'],
 ] as const;
@@ -33,6 +35,8 @@ await main(async () => {
     await showSpread(client);
     await showPointQuery(client, cities);
     await compareWithPlain(client, kubectl, images.postgres, cities);
+    await splitUnderLoad(kubectl, images.operator, client);
+    await showSpread(client);
   } finally {
     await client.close();
   }
