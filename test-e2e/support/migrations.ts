@@ -119,9 +119,11 @@ export async function annotate(namespace: TestNamespace, name: string, annotatio
 /** What was said about it, oldest first: `Reason: message`. */
 export async function eventsOf(namespace: TestNamespace, name: string): Promise<readonly string[]> {
   const events = await namespace.list(CoreEvents);
+  const when = (event: (typeof events)[number]): string =>
+    event.eventTime ?? event.lastTimestamp ?? event.metadata.creationTimestamp ?? '';
   return events
     .filter(({ involvedObject }) => involvedObject.kind === 'ShardMigration' && involvedObject.name === name)
-    .toSorted((a, b) => (a.lastTimestamp ?? '').localeCompare(b.lastTimestamp ?? ''))
+    .toSorted((a, b) => when(a).localeCompare(when(b)))
     .map(({ reason, message }) => `${reason}: ${message}`);
 }
 
