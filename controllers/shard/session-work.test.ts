@@ -89,6 +89,10 @@ describe('in a session', () => {
     expect(sessionNeeds(shard, result.measured, false)).toBeUndefined();
   });
 
+  test('a file that a running migration refuses is no failure of the file: it is tried again', async () => {
+    await expect(work([{ name: 'sql/1', sql: 'MOVING' }])).rejects.toMatchObject({ retryable: true });
+  });
+
   test('files that are not what the Shard was told of are left for later', async () => {
     const { result } = await work(undefined);
     expect(result.measured.schema).toBeUndefined();

@@ -41,7 +41,10 @@ export interface SessionResult {
   readonly changes: readonly string[];
 }
 
-/** Throws EngineError when the database cannot be reached; a schema that fails is a result, not an error. */
+/**
+ * Throws EngineError when the database cannot be reached or a running migration refuses a file; a schema that fails by itself is
+ * a result, not an error.
+ */
 export async function workInSession(
   session: ShardSession,
   input: SessionInput,
@@ -62,7 +65,7 @@ export async function workInSession(
     };
   }
   if (needs.schema && files && shard.spec.schema) {
-    const { schema, applied } = await applySchema(session, files, shard.spec.schema.hash);
+    const { schema, applied } = await applySchema(session, files, shard.spec.schema.hash, access);
     changes.push(...applied.map(file => `applied ${file}`));
     // New tables want grants.
     if (applied.length > 0) changes.push(...(await session.ensureAccess(access)));
@@ -80,12 +83,18 @@ async function applySchema(
   session: ShardSession,
   files: readonly SchemaFile[],
   hash: string,
+  access: AccessInput,
 ): Promise<{ readonly schema: NonNullable<ShardStatus['schema']>; readonly applied: readonly string[] }> {
   try {
     const { applied } = await session.applySchema(files);
     return { schema: { hash, files: files.length }, applied };
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
+    // A running migration refused it: no result, but to be tried again. What was applied before wants its grants meanwhile.
+    if (error.retryable) {
+      if (error.applied.length > 0) await session.ensureAccess(access);
+      throw error;
+    }
     const index = files.findIndex(file => file.name === error.file);
     const line = error.line === undefined ? '' : ` (line ${error.line})`;
     return {

@@ -25,6 +25,8 @@ export class FakeDatabases {
   readonly #databases = new Map<string, FakeDatabase>();
   /** A file whose text contains this fails. */
   readonly poison = 'BROKEN';
+  /** A file whose text contains this is refused for as long as a migration moves a table. */
+  readonly moving = 'MOVING';
   /** No session can be opened. */
   unreachable = false;
   onSwitchover: (shard: Shard, to: string) => Promise<void> = () => Promise.resolve();
@@ -53,7 +55,7 @@ export class FakeDatabases {
   #open(shard: Shard, _target: ConnectTarget): ShardSession {
     const database = this.of(shard.metadata.namespace ?? '', shard.metadata.name);
     database.sessions++;
-    const { poison } = this;
+    const { poison, moving } = this;
     const version = () => database.broadcasts.at(-1)?.version ?? 0n;
     return {
       ensureAccess(access) {
@@ -64,8 +66,9 @@ export class FakeDatabases {
         const applied: string[] = [];
         for (const file of files) {
           if (database.files.some(known => known.name === file.name)) continue;
-          if (file.sql.includes(poison)) {
-            const detail = { file: file.name, line: 1, remedy: 'Correct the file.', applied };
+          if (file.sql.includes(poison) || file.sql.includes(moving)) {
+            const retryable = file.sql.includes(moving);
+            const detail = { file: file.name, line: 1, remedy: 'Correct the file.', applied, retryable };
             return Promise.reject(
               new SchemaError('SchemaFailed', `syntax error at or near "${poison}"`, detail),
             );

@@ -7,9 +7,9 @@ export type Sabotage = 'old sessions stay' | 'no origin filter' | 'no decision r
 
 export interface Hooks {
   readonly pace: Pace;
-  now(): number;
+  readonly now: () => number;
   /** Called between any two steps of the fence, with the name of the one that is done. */
-  step(done: string): Promise<void>;
+  readonly step: (done: string) => Promise<void>;
   readonly sabotage?: Sabotage;
 }
 

@@ -9,9 +9,9 @@ import { lockStates } from './names.ts';
 
 /** What a migration's work may take from its surroundings; tests bring their own. */
 export interface Pace {
-  pause(ms: number): Promise<void>;
+  readonly pause: (ms: number) => Promise<void>;
   /** 0 .. 1 */
-  random(): number;
+  readonly random: () => number;
 }
 
 /** Others held the tables all the time. */
