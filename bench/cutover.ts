@@ -46,7 +46,13 @@ export async function run(): Promise<object> {
   try {
     await namespace.apply(loadSchemaOf());
     await namespace.apply(
-      fleet({ ...forLoad, shards: 2, members, consistency: members > 1 ? 'strong' : 'eventual' }),
+      fleet({
+        ...forLoad,
+        shards: 2,
+        members,
+        consistency: members > 1 ? 'strong' : 'eventual',
+        pooler: { poolSize: 10 },
+      }),
     );
     await namespace.current('fleet', { deadlineMs: 300_000 });
     const load = await startLoad(namespace, {
