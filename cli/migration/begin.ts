@@ -98,15 +98,25 @@ async function showDryRun(
   try {
     const planned = await untilPlanned(io, migrations, name);
     if (format === 'json') return printJson(io, planned.status ?? {});
-    const stalled = stalledOf(planned);
     io.out(`${operationOf(planned)} (nothing was touched)\n`);
     showPlan(io, planned);
-    if (stalled !== undefined) {
-      throw new CliError('WouldStall', `it would not begin: ${stalled.message}`, 'See the findings above.');
+    const obstacle = stalledOf(planned)?.message ?? errorsOf(planned);
+    if (obstacle !== undefined) {
+      throw new CliError('WouldStall', `it would not begin: ${obstacle}`, 'See the findings above.');
     }
   } finally {
     await migrations.delete(name);
   }
+}
+
+/** Findings that stop a migration, by name. */
+function errorsOf({ spec, status }: ShardMigration): string | undefined {
+  const stopping = status?.preflight?.findings.filter(
+    ({ check, severity, overridable }) =>
+      severity === 'error' && !(overridable === true && spec.preflight.ignore.includes(check)),
+  );
+  const names = (stopping ?? []).map(({ check }) => check);
+  return names.length === 0 ? undefined : [...new Set(names)].join(', ');
 }
 
 async function untilPlanned(io: Io, migrations: Migrations, name: string): Promise<ShardMigration> {

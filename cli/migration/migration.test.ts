@@ -250,6 +250,21 @@ describe('a migration is begun', () => {
     expect(migration('split-social-0-dry-run')).toBeUndefined();
   });
 
+  test('only for show, with what would stop it', async () => {
+    const { planned } = moments;
+    const [warning] = planned.status.preflight.findings;
+    cluster.onSleep = () => {
+      const found = migration('split-social-0-dry-run');
+      const findings = [warning, { ...warning, check: 'PrimaryKey', severity: 'error' }];
+      if (found !== undefined) found['status'] = { ...planned.status, preflight: { time: '', findings } };
+    };
+    await expect(cluster.run('split', 'social-0', '--dry-run')).rejects.toThrow(
+      /would not begin: PrimaryKey/,
+    );
+    expect(cluster.lastOutput).toContain('error PrimaryKey');
+    await cluster.run('split', 'social-0', '--dry-run', '--ignore', 'PrimaryKey');
+  });
+
   test('and a plan that nobody makes is told, and leaves nothing either', async () => {
     await expect(cluster.run('split', 'social-0', '--dry-run')).rejects.toThrow(/made no plan/);
     expect(migration('split-social-0-dry-run')).toBeUndefined();
