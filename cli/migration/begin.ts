@@ -1,11 +1,12 @@
 /** `split`, `merge`, `move`, `slots`: make a ShardMigration, or with --dry-run only ask what it would do. */
+import { ConditionType } from '#crds/api/conditions.ts';
 import type { ShardMigration } from '#crds/api/shard-migration.ts';
 import { CliError } from '../errors.ts';
 import type { Fleet } from '../fleet.ts';
 import { type Io, type OutputFormat, printJson } from '../io.ts';
 import type { Migrations } from './migrations.ts';
 import { showPlan } from './show.ts';
-import { endingOf, operationOf, stalledOf } from './story.ts';
+import { conditionOf, endingOf, messageOf, operationOf, stalledOf } from './story.ts';
 
 export interface BeginOptions {
   readonly name?: string;
@@ -123,14 +124,14 @@ async function untilPlanned(io: Io, migrations: Migrations, name: string): Promi
   const untilMs = io.now().getTime() + planWithinMs;
   for (;;) {
     const migration = await migrations.get(name);
-    const { status } = migration;
-    const planned = status?.plan !== undefined && status.preflight !== undefined;
+    const planned = conditionOf(migration, ConditionType.ready)?.status === 'True';
     if (planned || stalledOf(migration) !== undefined || endingOf(migration) !== undefined) return migration;
     if (io.now().getTime() > untilMs) {
+      const message = messageOf(migration);
       throw new CliError(
         'NoPlan',
-        `the operator has made no plan for ${name} within a minute`,
-        'See whether it runs, and whether the fleet is paused: kubectl shardwright status.',
+        `the operator has made no plan within a minute${message === '' ? '' : `: ${message}`}`,
+        'See whether it runs, and whether the fleet is Ready: kubectl shardwright status.',
       );
     }
     await io.sleep(lookEveryMs);

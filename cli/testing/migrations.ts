@@ -78,7 +78,14 @@ const cutover = { time: at(57), writeStallMs: 12, epoch: 9, tries: 1 };
 /** By what is going on; each with the second in which it was seen. */
 export const moments = {
   pending: { second: 0, status: {} },
-  planned: { second: 1, status: { ...common, phase: 'Pending' } },
+  planned: {
+    second: 1,
+    status: {
+      ...common,
+      phase: 'Pending',
+      conditions: [ready('True', 'DryRun', 'nothing was touched; no check would stop it')],
+    },
+  },
   copying: {
     second: 24,
     status: {
