@@ -2,14 +2,15 @@
 import { crc32 } from 'node:zlib';
 import { assertNever } from './assert-never.ts';
 import { compareKeys } from './key.ts';
-import type { OwnedRange, Owners, Ownership, ShardMap, SlotOwners } from './map.ts';
+import type { MapShard, OwnedRange, Owners, Ownership, ShardMap, SlotOwners } from './map.ts';
 import { type Entry, encodeEntries, encodeShards, encodeSlots } from './page-codec.ts';
 import { shardsPerPage, slotPageId, slotsPerPage } from './page-ids.ts';
 import { damaged } from './page-reader.ts';
 
 export interface PageContent {
   readonly id: string;
-  readonly data: string;
+  /** Absent where it is what the map before had there. */
+  readonly data?: string;
 }
 
 export interface PageCounts {
@@ -17,22 +18,27 @@ export interface PageCounts {
   readonly entryPages: number;
 }
 
-/** Every page but the header. */
+/** Every page but the header. `before`: an older map that shares with this one what did not change. */
 export function* contents(
   map: ShardMap,
   { shardPages, entryPages }: PageCounts,
+  before?: ShardMap,
 ): Generator<PageContent, undefined> {
-  const byPage = Map.groupBy(map.shards, shard => Math.floor(shard.ordinal / shardsPerPage));
+  const byPage = shardsByPage(map);
+  const old = before && before.cluster === map.cluster ? shardsByPage(before) : undefined;
   for (let n = 0; n < shardPages; n++) {
-    yield { id: `shards-${n}`, data: encodeShards(byPage.get(n) ?? [], map.cluster, n * shardsPerPage) };
+    const [id, shards] = [`shards-${n}`, byPage.get(n) ?? []];
+    if (sameItems(old?.get(n), shards)) yield { id };
+    else yield { id, data: encodeShards(shards, map.cluster, n * shardsPerPage) };
   }
   const { ownership } = map;
   switch (ownership.algorithm) {
     case 'hash':
-      yield* slotPages(ownership.owners);
+      yield* slotPages(ownership.owners, slotOwnersOf(before));
       return;
     case 'geo':
-      for (const [region, owners] of ownership.regions) yield* slotPages(owners, region);
+      for (const [region, owners] of ownership.regions)
+        yield* slotPages(owners, slotOwnersOf(before, region), region);
       return;
     case 'range':
       yield* entryContents(
@@ -57,13 +63,49 @@ export function* contents(
   }
 }
 
-function* slotPages(owners: SlotOwners, region?: string): Generator<PageContent, undefined> {
+function* slotPages(
+  owners: SlotOwners,
+  before: SlotOwners | undefined,
+  region?: string,
+): Generator<PageContent, undefined> {
   for (let n = 0; n * slotsPerPage < owners.write.length; n++) {
     const [start, end] = [n * slotsPerPage, (n + 1) * slotsPerPage];
+    const id = slotPageId(n, region);
+    if (before && sameSlots(before, owners, start, end)) {
+      yield { id };
+      continue;
+    }
     const write = owners.write.subarray(start, end);
     const read = owners.read === owners.write ? write : owners.read.subarray(start, end);
-    yield { id: slotPageId(n, region), data: encodeSlots(write, read) };
+    yield { id, data: encodeSlots(write, read) };
   }
+}
+
+function sameSlots(before: SlotOwners, now: SlotOwners, start: number, end: number): boolean {
+  return (
+    before.write.length === now.write.length &&
+    sameRun(before.write, now.write, start, end) &&
+    sameRun(before.read, now.read, start, end)
+  );
+}
+
+function sameRun(before: Uint32Array, now: Uint32Array, start: number, end: number): boolean {
+  if (before === now) return true;
+  for (let slot = start; slot < end; slot++) if (before[slot] !== now[slot]) return false;
+  return true;
+}
+
+function slotOwnersOf(map: ShardMap | undefined, region?: string): SlotOwners | undefined {
+  if (map?.ownership.algorithm === 'hash') return map.ownership.owners;
+  return map?.ownership.algorithm === 'geo' ? map.ownership.regions.get(region ?? '') : undefined;
+}
+
+function shardsByPage(map: ShardMap): ReadonlyMap<number, readonly MapShard[]> {
+  return Map.groupBy(map.shards, shard => Math.floor(shard.ordinal / shardsPerPage));
+}
+
+function sameItems(before: readonly MapShard[] | undefined, now: readonly MapShard[]): boolean {
+  return before?.length === now.length && before.every((shard, i) => shard === now[i]);
 }
 
 function* entryContents(entries: readonly Entry[], pages: number): Generator<PageContent, undefined> {
@@ -107,15 +149,4 @@ export function ownershipOf(
     default:
       return assertNever(algorithm);
   }
-}
-
-export function joinSlots(pages: readonly SlotOwners[], slots: number): SlotOwners {
-  const [only] = pages;
-  if (only !== undefined && pages.length === 1) return only;
-  const write = new Uint32Array(slots);
-  pages.forEach((page, n) => write.set(page.write, n * slotsPerPage));
-  if (pages.every(page => page.read === page.write)) return { write, read: write };
-  const read = new Uint32Array(slots);
-  pages.forEach((page, n) => read.set(page.read, n * slotsPerPage));
-  return { write, read };
 }

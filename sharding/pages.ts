@@ -11,16 +11,9 @@ import { crc32 } from 'node:zlib';
 import { checkMap } from './check.ts';
 import { InvalidChangeError, MapInTransitionError } from './errors.ts';
 import type { MapShard, ShardMap, SlotOwners } from './map.ts';
-import {
-  decodeEntries,
-  decodeHeader,
-  decodeShards,
-  decodeSlots,
-  type Entry,
-  encodeHeader,
-  type Header,
-} from './page-codec.ts';
-import { contents, joinSlots, ownershipOf } from './page-contents.ts';
+import { shardsOf, slotsOf } from './page-cache.ts';
+import { decodeEntries, decodeHeader, type Entry, encodeHeader, type Header } from './page-codec.ts';
+import { contents, ownershipOf } from './page-contents.ts';
 import { pageIds, shardsPerPage, slotPageId, slotsPerPage } from './page-ids.ts';
 import { damaged } from './page-reader.ts';
 import { sealOf } from './seal.ts';
@@ -50,13 +43,18 @@ export function pageConfigMapName(cluster: string, id: string): string {
 
 /**
  * All pages of a map, sealed, the header last. With the pages stored now as `previous`, pages of equal content keep their
- * epoch, and the others get the map's: what {@link changedPages} then gives is what must be written.
+ * epoch, and the others get the map's: what {@link changedPages} then gives is what must be written. `before`: the map that
+ * `previous` was decoded to, if the new one came of it by changes; of a large map only what changed is then encoded.
  */
-export function toPages(map: ShardMap, previous: readonly MapPage[] = []): readonly MapPage[] {
-  const before = new Map(previous.map(page => [page.id, page]));
-  const entryPages = before.has('header') ? headerOf(previous).entryPages : freshEntryPages(map);
+export function toPages(
+  map: ShardMap,
+  previous: readonly MapPage[] = [],
+  before?: ShardMap,
+): readonly MapPage[] {
+  const stored = new Map(previous.map(page => [page.id, page]));
+  const entryPages = stored.has('header') ? headerOf(previous).entryPages : freshEntryPages(map);
   const page = (id: string, data: string): MapPage => {
-    const old = before.get(id);
+    const old = stored.get(id);
     if (old !== undefined && old.data === data) return old;
     if (data.length <= maxPageChars) return { id, epoch: map.epoch, data };
     throw new InvalidChangeError(
@@ -65,9 +63,12 @@ export function toPages(map: ShardMap, previous: readonly MapPage[] = []): reado
     );
   };
   const counts = { shardPages: shardPagesOf(map), entryPages };
-  const others = contents(map, counts)
-    .map(({ id, data }) => page(id, data))
-    .toArray();
+  const others: MapPage[] = [];
+  for (const { id, data } of contents(map, counts, before)) {
+    const same = data === undefined ? stored.get(id) : page(id, data);
+    if (same === undefined) throw new TypeError(`page ${id} was not decoded from the pages before`);
+    others.push(same);
+  }
   return [...others, page('header', encodeHeader(map, { ...counts, seal: sealOf(others) }))];
 }
 
@@ -94,40 +95,29 @@ export function fromPages(pages: readonly MapPage[], { raw = false }: ReadOption
   }
   const header = headerOf(pages);
   const { shardPages, entryPages, regions, algorithm, seal, ...rest } = header;
-  const named = pageIds(header).map(id => {
-    const page = byId.get(id);
-    if (page === undefined) throw damaged(id, 'is missing');
-    return page;
-  });
+  const named = pageIds(header).map(id => byId.get(id) ?? raise(id, 'is missing'));
   if (!raw && sealOf(named) !== seal) {
     throw new MapInTransitionError(
       'the pages are in the middle of a change',
       'Keep the last whole map, and read them again shortly.',
     );
   }
-  const take = <T>(id: string, decode: (data: string, id: string) => T): T => {
-    const page = byId.get(id);
-    if (page === undefined) throw damaged(id, 'is missing');
-    return decode(page.data, id);
-  };
+  const take = (id: string): MapPage => byId.get(id) ?? raise(id, 'is missing');
   const shards: MapShard[] = [];
   for (let n = 0; n < shardPages; n++) {
-    shards.push(
-      ...take(`shards-${n}`, (data, id) => decodeShards(data, id, rest.cluster, n * shardsPerPage)),
-    );
+    for (const shard of shardsOf(take(`shards-${n}`), rest.cluster, n * shardsPerPage)) shards.push(shard);
   }
   const slotOwners = (region?: string): SlotOwners => {
     const count = pageCount(rest.slots, slotsPerPage);
-    return joinSlots(
-      Array.from({ length: count }, (_, n) => {
-        const length = Math.min(slotsPerPage, rest.slots);
-        return take(slotPageId(n, region), (data, id) => decodeSlots(data, id, length));
-      }),
+    return slotsOf(
+      Array.from({ length: count }, (_, n) => take(slotPageId(n, region))),
       rest.slots,
     );
   };
   const entries = (): readonly Entry[] =>
-    Array.from({ length: entryPages }, (_, n) => take(`entries-${n}`, decodeEntries)).flat();
+    Array.from({ length: entryPages }, (_, n) =>
+      decodeEntries(take(`entries-${n}`).data, `entries-${n}`),
+    ).flat();
   const map: ShardMap = {
     ...rest,
     epoch: epochOf(raw ? pages : named),
@@ -144,6 +134,10 @@ export function fromPages(pages: readonly MapPage[], { raw = false }: ReadOption
 /** The highest epoch of the pages: the map's. */
 export function epochOf(pages: readonly MapPage[]): number {
   return pages.reduce((highest, page) => Math.max(highest, page.epoch), 0);
+}
+
+function raise(id: string, problem: string): never {
+  throw damaged(id, problem);
 }
 
 function headerOf(pages: readonly MapPage[]): Header {

@@ -123,7 +123,7 @@ export function pageWrites(stored: StoredMap, next: ShardMap): PageWrites {
   const created: ConfigMap[] = [];
   const replaced: ConfigMap[] = [];
   let header: ConfigMap | undefined;
-  for (const page of changedPages(stored.pages, toPages(next, stored.pages))) {
+  for (const page of changedPages(stored.pages, toPages(next, stored.pages, stored.map))) {
     const old = stored.objects.get(page.id);
     if (!old) created.push(pageObject(next, page, owners));
     else if (page.id === 'header') header = { ...old, data: dataOf(page) };
