@@ -103,6 +103,26 @@ function statefulSet(name: string, image: string): StatefulSet {
   };
 }
 
+async function managers(name: string): Promise<readonly string[]> {
+  const live = await client.get(StatefulSets, { namespace: api.namespace, name });
+  return managedFieldsOf(live).map(({ manager, operation }) => `${manager} ${operation}`);
+}
+
+function withoutTolerations(object: StatefulSet): StatefulSet {
+  const copy = structuredClone(object);
+  delete copy.spec?.template.spec?.tolerations;
+  return copy;
+}
+
+function service(port: number): Service {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'addressed', namespace: api.namespace },
+    spec: { selector: { app: 'x' }, ports: [{ name: 'pg', port, targetPort: 5432, protocol: 'TCP' }] },
+  };
+}
+
 describe('when nothing differs', () => {
   it('makes no request, however large the object and whatever the server added to it', async () => {
     const desired = statefulSet('quiet', 'i:1');
@@ -223,16 +243,6 @@ describe('what differs is repaired', () => {
 });
 
 describe('an object that we created', () => {
-  const managers = async (name: string): Promise<readonly string[]> => {
-    const live = await client.get(StatefulSets, { namespace: api.namespace, name });
-    return managedFieldsOf(live).map(({ manager, operation }) => `${manager} ${operation}`);
-  };
-  const withoutTolerations = (object: StatefulSet): StatefulSet => {
-    const copy = structuredClone(object);
-    delete copy.spec?.template.spec?.tolerations;
-    return copy;
-  };
-
   it('loses what we leave out, as if it had been applied from the beginning', async () => {
     const before = statefulSet('created', 'i:1');
     const after = withoutTolerations(before);
@@ -263,12 +273,6 @@ describe('an object that we created', () => {
   });
 
   it('keeps the address that its Service was given', async () => {
-    const service = (port: number): Service => ({
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name: 'addressed', namespace: api.namespace },
-      spec: { selector: { app: 'x' }, ports: [{ name: 'pg', port, targetPort: 5432, protocol: 'TCP' }] },
-    });
     const { object: made } = await applier.apply(service(5432));
     const { object } = await applier.apply(service(6432));
     expect(object.spec?.ports?.map(({ port }) => port)).toEqual([6432]);

@@ -5,7 +5,8 @@
  */
 import http from 'node:http';
 import https from 'node:https';
-import type { Authenticator, Credentials } from '#kernel/auth.ts';
+import { createSecureContext } from 'node:tls';
+import { AuthError, type Authenticator, type Credentials } from '#kernel/auth.ts';
 import type { Clock } from '#kernel/clock.ts';
 import { AbortedError, ConnectionError, DeadlineError, type RequestInfo } from '#kernel/errors.ts';
 
@@ -147,7 +148,16 @@ export class Transport {
       timeout: idleConnectionMs,
       maxSockets,
     } as const;
-    return this.#secure ? new https.Agent({ ...options, ...credentials.tls }) : new http.Agent(options);
+    if (!this.#secure) return new http.Agent(options);
+    const { ca, cert, key, ...tls } = credentials.tls;
+    // One context for all connections: made anew for each, it costs memory and time, and its PEM a place in the agent's books.
+    try {
+      const secureContext = createSecureContext({ ca, cert, key });
+      return new https.Agent({ ...options, ...tls, secureContext });
+    } catch (cause) {
+      const remedy = 'Look at the PEM of the kubeconfig, or of the mounted service account.';
+      throw new AuthError('the certificates for the API server cannot be read', remedy, { cause });
+    }
   }
 
   #send(session: Session, request: TransportRequest, read: typeof readBody): Promise<TransportResponse>;
