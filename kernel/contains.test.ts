@@ -61,3 +61,17 @@ it('compares atomic lists whole, also lists inside them that merge elsewhere', (
   const live = { ingress: [{ ports: [{ port: 5432 }, { port: 22 }] }] };
   expect(contains(live, { ingress: [{ ports: [{ port: 5432 }] }] })).toBe(false);
 });
+
+it('takes selectors whole: one more label in them selects something else', () => {
+  const selector = { shard: 'a', role: 'replica' };
+  expect(contains({ spec: { selector: { role: 'replica', shard: 'a' } } }, { spec: { selector } })).toBe(
+    true,
+  );
+  expect(contains({ spec: { selector: { ...selector, app: 'mine' } } }, { spec: { selector } })).toBe(false);
+  expect(
+    contains(
+      { spec: { podSelector: { matchLabels: { ...selector, app: 'mine' } } } },
+      { spec: { podSelector: { matchLabels: selector } } },
+    ),
+  ).toBe(false);
+});

@@ -2,6 +2,8 @@
  * Does a live object still hold what we applied? Compares only the fields of the intent: defaults and other managers' fields
  * are theirs. Works without a schema: which lists merge by key is known for the built-in kinds, all others are ours whole.
  */
+import { canonicalJson } from '#kernel/canonical.ts';
+
 type Json = unknown;
 
 /** Fields that hold lists merged by key, and the keys (an element has some of them). */
@@ -23,6 +25,15 @@ const mergedLists: Readonly<Record<string, readonly string[]>> = {
 /** Lists that behave as sets of plain values. */
 const sets: ReadonlySet<string> = new Set(['finalizers']);
 
+/** Maps that are one value: a key that somebody adds changes what they mean, and an apply takes it away again. */
+const wholeMaps: ReadonlySet<string> = new Set([
+  'selector',
+  'labelSelector',
+  'podSelector',
+  'namespaceSelector',
+  'nodeSelector',
+]);
+
 /** True when every field of `intent` has its value in `live`. A field without a value (undefined) is no field. */
 export function contains(live: Json, intent: Json): boolean {
   return covers(live, intent, '', false);
@@ -34,6 +45,7 @@ function covers(live: Json, intent: Json, field: string, whole: boolean): boolea
   if (live === undefined || live === null) return isEmpty(intent);
   if (Array.isArray(intent)) return Array.isArray(live) && coversList(live, intent, field, whole);
   if (!isObject(intent) || !isObject(live)) return false;
+  if (wholeMaps.has(field) && canonicalJson(live) !== canonicalJson(intent)) return false;
   return Object.entries(intent).every(
     ([name, value]) => value === undefined || covers(live[name], value, name, whole),
   );
