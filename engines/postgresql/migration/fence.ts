@@ -12,7 +12,7 @@ import { quoteLiteral } from '../sql-text.ts';
 import { type Ends, type OpenEnd, other } from './ends.ts';
 import { finishFence } from './finish-fence.ts';
 import type { Hooks } from './hooks.ts';
-import { type Decision, lockJournal, readDecision, standing, WrongMomentError } from './journal.ts';
+import { type Decision, lockJournal, readDecision, WrongMomentError } from './journal.ts';
 import { closeSql, lockGenerations, openAhead, tablesOf } from './logins.ts';
 import { awaitMarker, sendMarker } from './markers.ts';
 import { lockStates, streamName, streamTo } from './names.ts';
@@ -194,9 +194,9 @@ async function attempt(
   const journal = await lockJournal(lock, id);
   if (!journal || journal.closing)
     throw new WrongMomentError(`transfer ${id} is not prepared, or being cleaned up, at the ${loser.end}`);
-  const decided = standing(journal);
-  if (decided?.writes === change.to)
-    throw new WrongMomentError(`somebody else decided transfer ${id} meanwhile`);
+  const newest = journal.decision?.generations[loser.end] ?? 0;
+  if (newest >= change.generations[loser.end].to)
+    throw new WrongMomentError(`transfer ${id} was decided on meanwhile`);
   await hooks.step('begun');
   watch.from = performance.now();
   const deadline = watch.from + limits.maxStallMs;

@@ -1,0 +1,154 @@
+/** An application at work while data moves, back and forth: it loses nothing, and nothing is there twice. Sabotaged, it notices. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Transfer, TransferSession } from '#engines/migration.ts';
+import type { Hooks, Sabotage } from './hooks.ts';
+import { Pair } from './testing/pair.ts';
+import {
+  caughtUp,
+  cleanAll,
+  connectStreams,
+  ensureBoth,
+  limits,
+  switchReaders,
+  switchWriters,
+} from './testing/steer.ts';
+import { Traffic, trafficSchema, trafficTables } from './testing/traffic.ts';
+
+const moves = (slot: number) => slot >= 128;
+const transfer = (id: string): Transfer => ({
+  id,
+  migration: 'grow',
+  keyType: 'bigint',
+  partition: { kind: 'slots', slots: 256, ranges: [{ first: 128, last: 255 }] },
+  whole: false,
+  targetEmpty: true,
+  tables: trafficTables,
+});
+
+let pair: Pair;
+let traffic: Traffic;
+let session: TransferSession;
+
+/** A pair for each story: a sabotaged one leaves nothing that another could stand on. */
+beforeEach(async () => {
+  pair = await Pair.start(
+    trafficSchema,
+    { tables: trafficTables },
+    {
+      source: { kind: 'slots', slots: 256, ranges: [{ first: 0, last: 255 }] },
+      target: { kind: 'slots', slots: 256, ranges: [] },
+    },
+  );
+  await Traffic.fill(pair);
+  traffic = new Traffic(pair, moves);
+});
+afterEach(async () => {
+  await session[Symbol.asyncDispose]();
+  await pair[Symbol.asyncDispose]();
+});
+
+const begin = async (hooks: Partial<Hooks> = {}) => {
+  session = await pair.open(transfer('t1'), hooks);
+  traffic.start();
+  await traffic.progress();
+};
+
+test('there, back, there again and done', async () => {
+  await begin();
+  await connectStreams(session);
+  expect(await session.verify('forward', 'Full')).toMatchObject({ matches: true });
+  await switchReaders(pair, session, 'target');
+  for (const to of ['target', 'source', 'target'] as const) {
+    await switchWriters(pair, session, to);
+    expect(await traffic.progress()).toBe(true);
+    await caughtUp(session);
+  }
+  expect(await session.verify('back', 'Full')).toMatchObject({ matches: true });
+  await cleanAll(session, 'source');
+  expect(await traffic.progress()).toBe(true);
+  await traffic.stop();
+  expect(traffic.wrong).toEqual([]);
+  expect(traffic.acknowledged).toBeGreaterThan(500);
+  expect(traffic.scatters).toBeGreaterThan(50);
+});
+
+test('rolled back for good, readers too', async () => {
+  await begin();
+  await connectStreams(session);
+  await switchReaders(pair, session, 'target');
+  await switchWriters(pair, session, 'target');
+  await traffic.progress();
+  await switchWriters(pair, session, 'source');
+  await switchReaders(pair, session, 'source');
+  await cleanAll(session, 'target');
+  expect(await traffic.progress()).toBe(true);
+  await traffic.stop();
+  expect(traffic.wrong).toEqual([]);
+});
+
+test('given up before the cutover', async () => {
+  await begin();
+  await connectStreams(session);
+  await switchReaders(pair, session, 'target');
+  await switchReaders(pair, session, 'source');
+  await cleanAll(session, 'target');
+  expect(await traffic.progress()).toBe(true);
+  await traffic.stop();
+  expect(traffic.wrong).toEqual([]);
+});
+
+describe('a twin that is sabotaged is found out', () => {
+  const move = async (sabotage: Sabotage) => {
+    await begin({ sabotage });
+    await connectStreams(session);
+    await switchWriters(pair, session, 'target');
+    await traffic.progress(5_000);
+    await traffic.stop().catch((error: unknown) => traffic.wrong.push(String(error)));
+  };
+
+  test('when sessions of the older generation stay', async () => {
+    await move('old sessions stay');
+    expect(traffic.wrong.join()).toContain('read on after the map was published');
+  });
+
+  test('when streams carry on what came by the other', async () => {
+    await move('no origin filter').catch(() => undefined);
+    expect(traffic.wrong.length).toBeGreaterThan(0);
+  });
+});
+
+describe('an operator that dies right after the commit', () => {
+  class Crash extends Error {}
+  const crash = async (sabotage?: Sabotage) => {
+    const hooks = {
+      step: (done: string) => (done === 'committed' ? Promise.reject(new Crash()) : Promise.resolve()),
+      ...(sabotage && { sabotage }),
+    };
+    await begin(hooks);
+    await connectStreams(session);
+    const change = pair.switchTo('write', 'target');
+    await expect(session.fence(change, limits)).rejects.toThrow();
+    await session[Symbol.asyncDispose]();
+    // Its successor knows what the databases say, and nothing else.
+    session = await pair.open(transfer('t1'));
+    const { writes } = await session.observe();
+    if (writes === 'target') {
+      await session.fence(change, limits);
+      pair.publish(change);
+      await ensureBoth(pair);
+    } else await session.cleanUp('target');
+  };
+
+  test('has left the record of its decision', async () => {
+    await crash();
+    expect(await traffic.progress()).toBe(true);
+    await traffic.stop();
+    expect(traffic.wrong).toEqual([]);
+  });
+
+  test('without it, nobody could write any more', async () => {
+    await crash('no decision record');
+    expect(await traffic.progress(3_000)).toBe(false);
+    await traffic.stop().catch(() => undefined);
+  });
+});
