@@ -7,7 +7,7 @@ import { cancelRunning } from './cancel.ts';
 import { NotSentError } from './classify.ts';
 import type { Clock } from './clock.ts';
 import type { Deadline } from './deadline.ts';
-import { asUnconnectedSocket, dialDirectly } from './dial.ts';
+import { asUnconnectedSocket, dialDirectly, trusting } from './dial.ts';
 import type { Dial, Endpoint } from './options.ts';
 
 export interface ConnectOptions {
@@ -76,10 +76,7 @@ export class Connection {
         password: options.password,
         database: options.database,
         application_name: options.applicationName,
-        ssl:
-          tls === undefined
-            ? false
-            : { rejectUnauthorized: true, ...(tls.ca === undefined ? {} : { ca: tls.ca }) },
+        ssl: tls === undefined ? false : { rejectUnauthorized: true, ...trusting(tls.ca) },
         stream: () => asUnconnectedSocket(stream),
       });
       const connection = new Connection(client, options);
@@ -121,13 +118,14 @@ export class Connection {
       this.#client.query(statement, (error: Error | null, result: QueryResult<R>) => {
         stop();
         grace?.[Symbol.dispose]();
+        // The cancel came too late, and may be on its way still: it must not hit the statement of the next caller.
+        if (interrupted && !isCancelled(error)) this.close();
         // Answered after all, cancel or not: the answer counts.
         if (!error) return resolve(result);
         if (error instanceof DatabaseError && (error.severity === 'FATAL' || error.severity === 'PANIC'))
           this.close();
         if (!interrupted) return reject(error);
-        const cancelled = error instanceof DatabaseError && error.code === queryCanceled;
-        reject(new InterruptedError(cancelled, deadline.reason()));
+        reject(new InterruptedError(isCancelled(error), deadline.reason()));
       });
     });
   }
@@ -152,6 +150,10 @@ export class Connection {
 }
 
 const queryCanceled = '57014';
+
+function isCancelled(error: Error | null): boolean {
+  return error instanceof DatabaseError && error.code === queryCanceled;
+}
 
 /** The driver keeps what a cancel needs on the client, but does not declare it. */
 function cancelKey(client: object): { readonly processId: number; readonly secret: number } | undefined {

@@ -1,7 +1,7 @@
 /** Opens the byte streams that everything else runs over. */
 import { connect } from 'node:net';
 import { Duplex } from 'node:stream';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import type { Dial } from './options.ts';
 
 /** Straight over the network, as inside the cluster. */
@@ -27,6 +27,22 @@ export const dialDirectly: Dial = (endpoint, signal) =>
     });
   });
 
+/** Parsed authorities: reading one takes as long as the rest of a handshake. A rotation leaves one behind, no more. */
+const contexts = new Map<string, SecureContext>();
+const contextsKept = 8;
+
+/** What makes a TLS connection trust this authority alone, or the system's if there is none. */
+export function trusting(ca: string | undefined): { readonly secureContext?: SecureContext } {
+  if (ca === undefined) return {};
+  let secureContext = contexts.get(ca);
+  if (secureContext === undefined) {
+    secureContext = createSecureContext({ ca });
+    if (contexts.size >= contextsKept) contexts.clear();
+    contexts.set(ca, secureContext);
+  }
+  return { secureContext };
+}
+
 /** TLS inside a stream that is connected. Always verifies the far side, by `host`. */
 export function secure(stream: Duplex, host: string, ca: string | undefined): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
@@ -34,7 +50,7 @@ export function secure(stream: Duplex, host: string, ca: string | undefined): Pr
       socket: stream,
       host,
       servername: host,
-      ...(ca === undefined ? {} : { ca }),
+      ...trusting(ca),
     });
     socket.once('secureConnect', () => {
       socket.removeListener('error', reject);

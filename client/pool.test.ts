@@ -104,6 +104,31 @@ describe('a pool', () => {
     expect([second.closed, clock.pending]).toEqual([true, 0]);
   });
 
+  it('opens few at a time, lets the first serve those who wait, and more only while it is slow', async () => {
+    const clock = new FakeClock();
+    const opening: ((session: FakeSession) => void)[] = [];
+    const pool = new Pool<FakeSession>({
+      open: () => new Promise(resolve => opening.push(resolve)),
+      max: 10,
+      idleMs: 1000,
+      clock,
+    });
+    const served: FakeSession[] = [];
+    const waiting = Array.from({ length: 6 }, async () => {
+      const session = await pool.acquire(Deadline.of({ timeoutMs: 5000 }, 0, clock));
+      served.push(session);
+      pool.release(session);
+    });
+    expect(opening).toHaveLength(2);
+    await clock.advance(5);
+    expect(opening).toHaveLength(3);
+    opening[0]?.(new FakeSession());
+    await Promise.all(waiting);
+    expect(new Set(served).size).toBe(1);
+    await clock.advance(50);
+    expect(opening).toHaveLength(3);
+  });
+
   it('opens sessions ahead of need, and remembers how many were needed when their server ends them', async () => {
     const { pool, opened } = setUp(3);
     pool.prepare(2);

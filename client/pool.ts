@@ -31,6 +31,9 @@ interface Waiter<T> {
   readonly fail: (error: unknown) => void;
 }
 
+const openedAtOnce = 2;
+const openingPauseMs = 5;
+
 /** The pool belongs to another generation than that of the map in force; nothing was sent. */
 export class PoolDrainedError extends NotSentError {}
 
@@ -43,7 +46,11 @@ export class Pool<T extends Poolable> {
   readonly #emptied: (() => void)[] = [];
   /** The most that were open at a time, lately. */
   #peak = 0;
+  /** As many sessions are to be opened ahead of need. */
+  #wanted = 0;
   #opening = 0;
+  #lastOpeningMs = Number.NEGATIVE_INFINITY;
+  #nextOpening: Disposable | undefined;
   #drained = false;
   #sweep: Disposable | undefined;
 
@@ -93,11 +100,8 @@ export class Pool<T extends Poolable> {
 
   /** Opens sessions ahead of need, until `count` are there. Failures are left to whoever needs one. */
   prepare(count: number): void {
-    const missing = Math.min(count, this.#options.max) - this.#open.size - this.#opening;
-    for (let n = 0; n < missing && !this.#drained; n++) {
-      this.#opening++;
-      void this.#openOne();
-    }
+    this.#wanted = Math.min(count, this.#options.max);
+    this.#openMore();
   }
 
   /** Every session taken must come back, whole or not. */
@@ -117,6 +121,7 @@ export class Pool<T extends Poolable> {
   drain(): Promise<void> {
     this.#drained = true;
     this.#sweep?.[Symbol.dispose]();
+    this.#nextOpening?.[Symbol.dispose]();
     for (const waiter of this.#waiters.splice(0)) waiter.fail(new PoolDrainedError('the pool is drained'));
     for (const connection of this.#idle.splice(0)) connection.close();
     if (this.#open.size === 0 && this.#opening === 0) return Promise.resolve();
@@ -131,11 +136,32 @@ export class Pool<T extends Poolable> {
     for (const connection of this.#open) connection.close();
   }
 
+  /**
+   * A few at a time, and further ones only a moment later: a session costs both sides milliseconds of work, and the first that
+   * is ready can serve many who wait while those that are opened side by side delay each other.
+   */
   #openMore(): void {
-    if (this.#opening >= this.#waiters.length) return;
-    if (this.#open.size + this.#opening >= this.#options.max) return;
-    this.#opening++;
-    void this.#openOne();
+    const { clock } = this.#options;
+    while (this.#nextOpening === undefined && this.#isShort()) {
+      const nowMs = clock.monotonicMs();
+      if (this.#opening >= openedAtOnce && nowMs < this.#lastOpeningMs + openingPauseMs) {
+        this.#nextOpening = clock.after(openingPauseMs, () => {
+          this.#nextOpening = undefined;
+          this.#openMore();
+        });
+        return;
+      }
+      this.#opening++;
+      this.#lastOpeningMs = nowMs;
+      void this.#openOne();
+    }
+  }
+
+  #isShort(): boolean {
+    const there = this.#open.size + this.#opening;
+    if (there >= this.#wanted) this.#wanted = 0;
+    if (this.#drained || there >= this.#options.max) return false;
+    return this.#opening < this.#waiters.length || there < this.#wanted;
   }
 
   async #openOne(): Promise<void> {
@@ -149,9 +175,12 @@ export class Pool<T extends Poolable> {
       else this.release(connection);
     } catch (error) {
       // Each failure is one waiter's: the next tries for itself.
+      this.#wanted = 0;
       this.#waiters.shift()?.fail(error);
     } finally {
       this.#opening--;
+      this.#nextOpening?.[Symbol.dispose]();
+      this.#nextOpening = undefined;
       this.#openMore();
       this.#settle();
     }
