@@ -106,7 +106,7 @@ export class PostgresFleet implements AsyncDisposable {
       database: 'postgres',
       credentials: { password, referencePassword: password, ca: this.ca },
       dial: (endpoint, signal) =>
-        dialDirectly({ host: '127.0.0.1', port: this.#portOf(endpoint.host) }, signal),
+        dialDirectly({ host: '127.0.0.1', port: this.portOf(endpoint.host) }, signal),
       ...options,
     });
   }
@@ -210,7 +210,8 @@ export class PostgresFleet implements AsyncDisposable {
     await run('docker', ['rm', '--force', '--volumes', ...containers]);
   }
 
-  #portOf(host: string): number {
+  /** On this machine: where the server behind a name inside the cluster listens. */
+  portOf(host: string): number {
     return host === 'localhost' ? this.#service.port : this.#serverOf(host).port;
   }
 
