@@ -23,7 +23,7 @@ export interface RunningOperator {
 export async function startOperator({ dir, env, profile }: Parts): Promise<RunningOperator> {
   const flags = profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : [];
   const child = fork(join(dir, 'operator.mjs'), {
-    env: { ...env, ...operatorEnv },
+    env: { ...env, ...(await imageEnv()), ...operatorEnv },
     execArgv: [...(await imageFlags()), ...flags],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
@@ -48,14 +48,22 @@ export async function startOperator({ dir, env, profile }: Parts): Promise<Runni
 
 /** Node's flags as the image has them. */
 async function imageFlags(): Promise<readonly string[]> {
-  const dockerfile = await readFile(join(repoDir, 'images/operator/Dockerfile'), 'utf8');
-  const command = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile)?.[1];
+  const command = /^ENTRYPOINT (\[.*\])$/m.exec(await dockerfile())?.[1];
   const words: readonly string[] = command === undefined ? [] : JSON.parse(command);
   return words.filter(word => word.startsWith('--'));
 }
 
+/** The environment as the image has it. */
+async function imageEnv(): Promise<NodeJS.ProcessEnv> {
+  const assignments = /^ENV (.*)$/m.exec(await dockerfile())?.[1]?.split(' ') ?? [];
+  return Object.fromEntries(assignments.map(text => text.split('=')));
+}
+
+function dockerfile(): Promise<string> {
+  return readFile(join(repoDir, 'images/operator/Dockerfile'), 'utf8');
+}
+
 const operatorEnv = {
-  NODE_ENV: 'production',
   POD_NAMESPACE: 'default',
   HTTP_PORT: '0',
   MAP_PORT: '0',
