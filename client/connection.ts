@@ -155,10 +155,6 @@ function isCancelled(error: Error | null): boolean {
   return error instanceof DatabaseError && error.code === queryCanceled;
 }
 
-function isCancelled(error: Error | null): boolean {
-  return error instanceof DatabaseError && error.code === queryCanceled;
-}
-
 /** The driver keeps what a cancel needs on the client, but does not declare it. */
 function cancelKey(client: object): { readonly processId: number; readonly secret: number } | undefined {
   const { processID, secretKey }: { processID?: unknown; secretKey?: unknown } = client;

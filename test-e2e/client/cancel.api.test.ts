@@ -20,10 +20,10 @@ it('gives up the session whose cancel is still on its way', async () => {
   await slow(0, 5000);
   // From here on the only new connection is the one that carries the cancel: it is held until the statement has answered.
   holding = true;
-  await slow(1, 500).catch(() => undefined);
+  await slow(0.7, 400).catch(() => undefined);
   holding = false;
   const next = slow(1.5, 20_000);
-  await sleep(700);
+  await sleep(200);
   held?.();
   await expect(next).resolves.toMatchObject({ rowCount: 1 });
 });
