@@ -140,7 +140,10 @@ describe('a mark', () => {
     await store.unmark(fleet(), 'me', signal);
     await store.publish(fleet(), { by: 'you', signal, change: freeze });
     await store.mark(fleet(), 'me', signal);
-    await store.publish(fleet(), { by: 'me', signal, change: spread });
+    const seen: unknown[] = [];
+    const visible = (map: ShardMap): unknown => seen.push([map.epoch, store.read(fleet())]);
+    await store.publish(fleet(), { by: 'me', signal, change: spread, visible });
+    expect(seen).toMatchObject([[3, { kind: 'Present', stored: { markedBy: 'me', map: { epoch: 3 } } }]]);
     const pages = await stored();
     expect(readMap(pages)).toMatchObject({ kind: 'Present', stored: { map: { epoch: 3 } } });
     expect(pages.some(page => page.metadata.annotations?.[markAnnotation])).toBe(false);

@@ -43,6 +43,8 @@ export interface Publication {
    * same one was cut off, with a mixture of before and after: it must come to the same from either.
    */
   readonly change: (map: ShardMap) => ShardMap;
+  /** Called when the change is there to be read; what follows takes back the mark. */
+  readonly visible?: (map: ShardMap) => void;
   readonly signal: AbortSignal;
 }
 
@@ -140,7 +142,7 @@ export class MapStore {
     return this.#inTurn(request, () => this.#publish(request, publication));
   }
 
-  async #publish(request: Request, { by, change, signal }: Publication): Promise<ShardMap> {
+  async #publish(request: Request, { by, change, visible, signal }: Publication): Promise<ShardMap> {
     let stored = this.#writable(request, by);
     const next = { ...change(stored.map), epoch: stored.map.epoch + 1 };
     const problem = checkMap(next)[0];
@@ -158,6 +160,7 @@ export class MapStore {
     await severalAtOnce([...replaced, ...(header ? [header] : [])], AT_ONCE, page =>
       this.#replace(request, page, signal),
     );
+    visible?.(header ? next : stored.map);
     const after = this.#writable(request, by);
     if (after.markedBy === by) await this.#replaceHeader(request, after, undefined, signal);
     return header ? next : stored.map;
