@@ -6,13 +6,14 @@
  *
  * Reads whole tables, one at a time, on a connection of its own at each end; remembers sums and the rows of a few buckets only.
  */
-import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { End, Transfer, TransferTable, Verification } from '#engines/migration.ts';
-import { type Ends, other } from './ends.ts';
+import type { Ends } from './ends.ts';
+import { publisher, type Stream, subscriber } from './names.ts';
 import { partitionPredicate } from './predicate.ts';
-import { arrivals, type Clock } from './verify/arrival.ts';
+import type { Pace } from './short-lock.ts';
+import { arrivals } from './verify/arrival.ts';
 import { describeDifference } from './verify/describe.ts';
 import { type Key, type Parties, settle } from './verify/settle.ts';
 import {
@@ -36,42 +37,53 @@ const KEYS_AT_ONCE = 500;
 /** So many differences say enough: the rest is not looked for. */
 const DIFFERENCES = 5;
 
-export interface VerifyOptions extends Clock {
-  /** Chooses the sample: 0 <= random() < 1. */
-  readonly random: () => number;
+/** `random` chooses the sample. */
+export interface VerifyOptions extends Pace {
+  /** Longest time that a row may take from one end to the other, in milliseconds. */
+  readonly patienceMs: number;
 }
 
 const real: VerifyOptions = {
-  now: () => performance.now(),
-  sleep: ms => sleep(ms),
+  pause: ms => sleep(ms),
   random: () => Math.random(),
+  patienceMs: 30_000,
 };
 
 /** Throws {@link FollowerBehindError}, {@link UndecidedError}, {@link NotComparableError}. */
 export async function verify(
   ends: Ends,
   transfer: Transfer,
-  stream: 'forward' | 'back',
+  stream: Stream,
   mode: 'Full' | 'Sample',
   options: VerifyOptions = real,
 ): Promise<Verification> {
-  const leader: End = stream === 'forward' ? 'source' : 'target';
-  const follower = other(leader);
+  const leader = publisher(stream);
+  const follower = subscriber(stream);
   const clients: Client[] = [];
-  const open = async (end: End) => {
-    const client = await ends[end].open(textSettings);
+  const open = async (end: End, settings: Readonly<Record<string, string>> = {}) => {
+    const client = await ends[end].open({ ...textSettings, ...settings });
     clients.push(client);
     return client;
   };
   try {
     const readers = { leader: await open(leader), follower: await open(follower) };
+    // The stream itself waits for the replicas.
+    const messenger = await open(leader, { synchronous_commit: 'local' });
     const arrived = arrivals(
-      transfer.id,
-      { leader: await open(leader), follower: readers.follower },
+      { id: transfer.id, patienceMs: options.patienceMs },
+      { leader: messenger, follower: readers.follower },
       options,
     );
-    const comparison = new Comparison(transfer, { leader, follower }, readers, { ...options, arrived });
-    const sample = mode === 'Sample' ? sampleFrom(options.random) : undefined;
+    const comparison = new Comparison(
+      transfer,
+      { leader, follower },
+      {
+        clients: readers,
+        arrived,
+        pause: ms => options.pause(ms),
+      },
+    );
+    const sample = mode === 'Sample' ? sampleFrom(() => options.random()) : undefined;
     for (const table of transfer.tables) {
       await comparison.compare(table, sample);
       if (comparison.differences.length >= DIFFERENCES) break;
@@ -86,25 +98,18 @@ export async function verify(
 class Comparison {
   readonly #transfer: Transfer;
   readonly #ends: Both<End>;
-  readonly #clients: Both<Client>;
   readonly #parties: Parties;
   readonly differences: string[] = [];
   rows = 0;
 
-  constructor(
-    transfer: Transfer,
-    ends: Both<End>,
-    clients: Both<Client>,
-    { arrived, sleep: pause }: VerifyOptions & { arrived: Parties['arrived'] },
-  ) {
+  constructor(transfer: Transfer, ends: Both<End>, parties: Parties) {
     this.#transfer = transfer;
     this.#ends = ends;
-    this.#clients = clients;
-    this.#parties = { clients, arrived, pause };
+    this.#parties = parties;
   }
 
   async compare(declared: TransferTable, sample: number | undefined): Promise<void> {
-    const table = await tableText(this.#clients.leader, declared.name);
+    const table = await tableText(this.#parties.clients.leader, declared.name);
     const where = {
       leader: partitionPredicate(this.#transfer, declared, this.#ends.leader, 't'),
       follower: partitionPredicate(this.#transfer, declared, this.#ends.follower, 't'),
@@ -115,12 +120,12 @@ class Comparison {
       buckets: bucketsFor(await this.#expectedRows(table.from)),
       ...(sample !== undefined && { sample }),
     };
-    const sums = await sideBySide(this.#clients, this.#parties.arrived, (client, end) =>
+    const sums = await sideBySide(this.#parties.clients, this.#parties.arrived, (client, end) =>
       bucketSums(client, scope, end),
     );
     this.rows += total(sums.leader);
     for (const buckets of unequalBuckets(sums, ROWS_AT_ONCE)) {
-      const rows = await sideBySide(this.#clients, this.#parties.arrived, (client, end) =>
+      const rows = await sideBySide(this.#parties.clients, this.#parties.arrived, (client, end) =>
         bucketRows(client, scope, end, buckets),
       );
       const keys = unequalKeys(rows);
@@ -134,12 +139,12 @@ class Comparison {
   async #settle({ table, where }: Scope, keys: readonly Key[]): Promise<void> {
     const room = DIFFERENCES - this.differences.length;
     for (const key of (await settle(this.#parties, table, where, keys)).slice(0, room))
-      this.differences.push(await describeDifference(this.#clients, this.#ends, table, where, key));
+      this.differences.push(await describeDifference(this.#parties.clients, this.#ends, table, where, key));
   }
 
   /** From statistics; it decides on the number of buckets only. */
   async #expectedRows(from: string): Promise<number> {
-    const { rows } = await this.#clients.leader.query<{ rows: number }>(
+    const { rows } = await this.#parties.clients.leader.query<{ rows: number }>(
       `SELECT sum(greatest(c.reltuples, 0))::float8 AS rows FROM pg_class c
        WHERE c.oid = to_regclass($1) OR c.oid IN (SELECT relid FROM pg_partition_tree(to_regclass($1)) WHERE isleaf)`,
       [from],

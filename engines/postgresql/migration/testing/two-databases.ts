@@ -7,6 +7,8 @@ import { Client } from 'pg';
 import type { End } from '#engines/migration.ts';
 import { administrative } from '#engines/postgresql/connection.ts';
 import type { Ends, OpenEnd } from '#engines/postgresql/migration/ends.ts';
+import { roles } from '#engines/postgresql/names.ts';
+import { broadcastRole, schemaLogin, schemaScript } from '#engines/postgresql/schema-sql.ts';
 import { type PostgresContainer, startPostgres } from '#engines/postgresql/testing/container.ts';
 import { sampleShard } from '#engines/postgresql/testing/shard.ts';
 import { ensurePostgresImage } from '#hack/images/build.ts';
@@ -24,11 +26,16 @@ export interface TwoDatabases extends AsyncDisposable {
   replicate(leader: End, follower: End, tables: readonly string[], filter?: string): Promise<void>;
 }
 
-const markerTable = `CREATE SCHEMA IF NOT EXISTS shardwright;
-CREATE TABLE IF NOT EXISTS shardwright.marker (transfer text, token uuid DEFAULT gen_random_uuid(), PRIMARY KEY (transfer, token))`;
+/** What the operator's own script takes for granted. */
+const baseRoles = [roles.owner, roles.pooler, broadcastRole, schemaLogin]
+  .map(role => `CREATE ROLE ${role}`)
+  .join('; ');
 
-/** `schema`: run in both. */
-export async function startTwoDatabases(schema: string): Promise<TwoDatabases> {
+/** `schema`: run in both, as the owner. `spec`: of both Shards. */
+export async function startTwoDatabases(
+  schema: string,
+  spec: Readonly<Record<string, unknown>> = {},
+): Promise<TwoDatabases> {
   const container = await startPostgres(await ensurePostgresImage(), serverNames);
   const clients: Client[] = [];
   const connect = async (database: string, settings: Readonly<Record<string, string>> = {}) => {
@@ -49,9 +56,10 @@ export async function startTwoDatabases(schema: string): Promise<TwoDatabases> {
     return client;
   };
   const admin = await connect('postgres');
+  await admin.query(baseRoles);
   const openEnd = async (end: End): Promise<OpenEnd> => {
-    await admin.query(`CREATE DATABASE ${end}`);
-    const shard = sampleShard({}, { name: end === 'source' ? 'social-0' : 'social-1' });
+    await admin.query(`CREATE DATABASE ${end} OWNER ${roles.owner}`);
+    const shard = sampleShard(spec, { name: end === 'source' ? 'social-0' : 'social-1' });
     const open = (settings?: Readonly<Record<string, string>>) =>
       connect(end, { ...administrative, ...settings });
     const target = {
@@ -61,7 +69,9 @@ export async function startTwoDatabases(schema: string): Promise<TwoDatabases> {
       ports: { sql: container.port, rest: 0 },
     };
     const client = await open();
-    await client.query(`SET search_path = public; ${schema}; ${markerTable}; SET search_path = pg_catalog`);
+    await client.query(
+      `SET search_path = public; SET ROLE ${roles.owner}; ${schema}; RESET ROLE; SET search_path = pg_catalog; ${schemaScript}`,
+    );
     return {
       end,
       shard,

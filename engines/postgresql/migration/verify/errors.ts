@@ -6,6 +6,7 @@ export class FollowerBehindError extends EngineError {
   override readonly name = 'FollowerBehindError';
   readonly code = 'FollowerBehind';
   readonly remedy = 'Wait until the stream has caught up; it is tried again.';
+  override readonly retryable = true;
 }
 
 /** Rows changed whenever they were looked at, or transactions that write stayed open too long. */
@@ -13,4 +14,5 @@ export class UndecidedError extends EngineError {
   override readonly name = 'UndecidedError';
   readonly code = 'VerificationUndecided';
   readonly remedy = 'End transactions that stay open for long; it is tried again.';
+  override readonly retryable = true;
 }

@@ -6,6 +6,7 @@
 import type { Client } from 'pg';
 import { EngineError } from '#engines/errors.ts';
 import { fullTableName, quoteIdentifier } from '../../sql-text.ts';
+import { quotedTable } from '../tables.ts';
 
 /** Settings that the text of a value depends on, and those that keep a long look out of the way of others. */
 export const textSettings: Readonly<Record<string, string>> = {
@@ -53,7 +54,7 @@ const stableHash = new Set(['bigint', 'integer', 'smallint', 'text', 'uuid', 'ch
 
 const query = `
 WITH identity AS (
-  SELECT i.indkey::int2[] AS columns FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+  SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1] AS columns FROM pg_index i
   WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indimmediate AND (i.indisreplident OR i.indisprimary)
   ORDER BY i.indisreplident DESC LIMIT 1
 )
@@ -65,7 +66,7 @@ ORDER BY a.attname COLLATE "C"`;
 /** Reads the catalog. Throws {@link NotComparableError}. */
 export async function tableText(client: Client, declared: string): Promise<TableText> {
   const name = fullTableName(declared);
-  const from = quoteTable(name);
+  const from = quotedTable(name);
   const { rows } = await client.query<{ name: string; type: string; position: number | null }>(query, [from]);
   const keys = rows
     .flatMap(row => (row.position === null ? [] : [{ ...row, position: row.position }]))
@@ -92,10 +93,4 @@ export function textHash(columns: readonly string[]): string {
 
 export function columnOf(name: string): string {
   return `t.${quoteIdentifier(name)}`;
-}
-
-/** `public.users` -> `"public"."users"`. */
-export function quoteTable(name: string): string {
-  const dot = name.indexOf('.');
-  return `${quoteIdentifier(name.slice(0, dot))}.${quoteIdentifier(name.slice(dot + 1))}`;
 }
