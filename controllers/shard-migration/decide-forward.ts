@@ -6,7 +6,7 @@ import type { TransferFacts } from '#engines/migration.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { type ShardMap, shardByName } from '#sharding/map.ts';
 import { decideKeeping } from './decide-keeping.ts';
-import { type Action, act, type Decision, FAST_MS, stalled, wait } from './decision.ts';
+import { type Action, act, type Decision, FAST_MS, stalled, stalledLooking, wait } from './decision.ts';
 import { type Known, type MigrationFacts, nameOf, type TransferView } from './facts.ts';
 import { readersMustWait, shardsMustWait, writersMustWait } from './gate.ts';
 import { isClean, isPrepared } from './phase.ts';
@@ -108,17 +108,18 @@ function decidePreflight(facts: MigrationFacts, now: Date): Decision | undefined
     const why = shardsMustWait(facts, view);
     if (why) return wait(why.reason, why.message, FAST_MS * 2);
   }
-  const errors = blocking(facts);
-  if (preflightDue(status, now, errors.length > 0 ? RECHECK_MS : PREFLIGHT_AGE_MS)) {
-    return act('Preflight', 'checking, before anything is touched', {
-      kind: 'Preflight',
-      transfers: transfers.map(({ plan }) => plan),
-    });
+  const checks: Action = { kind: 'Preflight', transfers: transfers.map(({ plan }) => plan) };
+  const [first, ...more] = blocking(facts);
+  if (!first) {
+    return preflightDue(status, now, PREFLIGHT_AGE_MS)
+      ? act('Preflight', 'checking, before anything is touched', checks)
+      : undefined;
   }
-  const [first] = errors;
-  if (!first) return undefined;
-  const more = errors.length > 1 ? ` (and ${errors.length - 1} more in status.preflight)` : '';
-  return stalled('PreflightFailed', `${first.check}: ${first.message}. ${first.remedy}${more}`);
+  const others = more.length > 0 ? ` (and ${more.length} more in status.preflight)` : '';
+  const message = `${first.check}: ${first.message}. ${first.remedy}${others}`;
+  return preflightDue(status, now, RECHECK_MS)
+    ? stalledLooking('PreflightFailed', message, checks)
+    : stalled('PreflightFailed', message);
 }
 
 /** Everything up to both streams being there; what is broken is made again. */

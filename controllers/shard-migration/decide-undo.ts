@@ -131,7 +131,7 @@ function isCleaned({ observed, plan }: TransferView, ending: MigrationEnding): b
 
 function cleaningMessage({ transfers }: MigrationFacts, loser: 'source' | 'target'): string {
   const names = new Set(transfers.map(({ plan }) => plan[loser]));
-  return `removing what was made for the move, and the rows that ${[...names].join(', ')} has lost`.slice(
+  return `removing what was made for the move, and the rows that ${[...names].join(', ')} lost`.slice(
     0,
     1000,
   );

@@ -13,7 +13,7 @@ import { decideForward } from './decide-forward.ts';
 import { decideCleaning, decideUndo } from './decide-undo.ts';
 import { act, type Decision, FAST_MS, type Plan, SLOW_MS, stalled, wait } from './decision.ts';
 import { FINALIZER, type MigrationFacts, nameOf } from './facts.ts';
-import { isMarkOf, readMark } from './mark.ts';
+import { isMarkOf, readAdding, readMark } from './mark.ts';
 import { planMigration } from './planning.ts';
 import { blocking, preflightDue } from './preflight.ts';
 import { switchWriters } from './switch-actions.ts';
@@ -133,9 +133,11 @@ function decidePlanned(facts: MigrationFacts, now: Date): Decision {
   if (!map) return wait('MapMissing', 'waiting for the shard map to be whole', FAST_MS);
   const mark = isMarkOf(map.markedBy, migration.metadata.uid ?? '') ? map.markedBy : undefined;
   if (map.halfWritten) {
-    const marked = readMark(mark ?? '');
-    return marked
-      ? act('Publishing', 'finishing a change of the shard map', { kind: 'Publish', ...marked })
+    const [marked, adding] = [readMark(mark ?? ''), readAdding(mark ?? '')];
+    const message = 'finishing a change of the shard map';
+    if (marked) return act('Publishing', message, { kind: 'Publish', ...marked });
+    return adding
+      ? act('Publishing', message, { kind: 'AddShard', ...adding })
       : wait('MapMissing', 'waiting until another change of the shard map is whole', FAST_MS);
   }
   if (status.ending === undefined) {

@@ -66,7 +66,12 @@ export type Decision =
       readonly lines?: readonly string[];
     })
   /** Needs a person. Looked at again all the same: what was wrong may have passed. */
-  | (Why & { readonly kind: 'Stalled'; readonly againMs: number })
+  | (Why & {
+      readonly kind: 'Stalled';
+      readonly againMs: number;
+      /** Looks that may find it put right. */
+      readonly meanwhile?: readonly Action[];
+    })
   | (Why & { readonly kind: 'Done'; readonly phase: MigrationEnding | 'Failed' });
 
 export function act(reason: string, message: string, ...actions: readonly Action[]): Decision {
@@ -83,6 +88,11 @@ export function stalled(
   againMs: number = SLOW_MS,
 ): Decision & { readonly kind: 'Stalled' } {
   return { kind: 'Stalled', reason, message, againMs };
+}
+
+/** Stays stalled while it is looked at again, so that nobody sees it come and go. */
+export function stalledLooking(reason: string, message: string, look: Action): Decision {
+  return { kind: 'Stalled', reason, message, againMs: FAST_MS, meanwhile: [look] };
 }
 
 /** Between looks while something moves. */

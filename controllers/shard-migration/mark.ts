@@ -15,6 +15,23 @@ export function markOf(uid: string, { transfer, change }: MarkedSwitch): string 
   return [uid, transfer, side, to, `${source.from}-${source.to}`, `${target.from}-${target.to}`].join('/');
 }
 
+export interface AddedShard {
+  readonly name: string;
+  readonly ordinal: number;
+  readonly region: string;
+}
+
+export function markOfAdding(uid: string, { name, ordinal, region }: AddedShard): string {
+  return [uid, 'add', name, ordinal, region].join('/');
+}
+
+/** Undefined when it is no mark of a shard that is added. */
+export function readAdding(mark: string): AddedShard | undefined {
+  const [, add, name, ordinal = '', region, ...rest] = mark.split('/');
+  if (add !== 'add' || !name || !region || !/^\d+$/.test(ordinal) || rest.length > 0) return undefined;
+  return { name, ordinal: Number(ordinal), region };
+}
+
 export function isMarkOf(mark: string | undefined, uid: string): boolean {
   return mark?.startsWith(`${uid}/`) ?? false;
 }

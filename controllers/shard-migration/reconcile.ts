@@ -4,7 +4,7 @@
  */
 
 import { MapBusyError, MapUnavailableError } from '#controllers/shard-map/errors.ts';
-import type { ShardMigrationStatus } from '#crds/api/migration/status.ts';
+import type { MigrationPhase, ShardMigrationStatus } from '#crds/api/migration/status.ts';
 import { EngineError } from '#engines/errors.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { sameJson } from '#kernel/canonical.ts';
@@ -18,6 +18,7 @@ import type { MigrationDeps } from './deps.ts';
 import { ENDED, type MigrationFacts } from './facts.ts';
 import { gatherObjects, observe } from './gather.ts';
 import type { Pass } from './pass.ts';
+import { PHASES } from './phase.ts';
 import { isOutage, TransferSessions } from './sessions.ts';
 import { migrationStatus } from './status.ts';
 
@@ -85,7 +86,8 @@ async function carryOutDecision(
 ): Promise<(Decision & { readonly kind: 'Wait' | 'Stalled' }) | undefined> {
   const { log } = pass.context;
   const actions = decision.kind === 'Act' ? decision.actions : [];
-  const aside = decision.kind === 'Wait' ? (decision.meanwhile ?? []) : [];
+  const waits = decision.kind === 'Wait' || decision.kind === 'Stalled';
+  const aside = waits ? (decision.meanwhile ?? []) : [];
   try {
     await carryOut(pass, actions);
   } catch (error) {
@@ -134,9 +136,19 @@ class StatusWriter {
     this.#current = status;
     events.conditionsChanged(this.#raw, before.conditions ?? [], status.conditions ?? []);
     const { phase } = status;
-    if (phase === undefined || phase === before.phase) return;
+    // Going back is told of by what is done.
+    if (phase === undefined || !isFurther(before.phase, phase)) return;
     const note = `${status.operation ?? ''}: ${phase}`;
     events.emit({ regarding: this.#raw, type: 'Normal', reason: phase, action: 'Phase', note });
     if (ENDED.has(phase)) metrics.ended.inc({ phase });
   }
+}
+
+function isFurther(before: MigrationPhase | undefined, now: MigrationPhase): boolean {
+  return before !== now && (before === undefined || placeOf(now) > placeOf(before));
+}
+
+function placeOf(phase: MigrationPhase): number {
+  const found = PHASES.findIndex(each => each === phase);
+  return found < 0 ? PHASES.length : found;
 }

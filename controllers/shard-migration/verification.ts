@@ -1,5 +1,14 @@
 /** When rows are compared, and what follows when they differ: nothing more, until they don't or a person decides. Pure. */
-import { act, type Decision, FAST_MS, stalled, wait } from './decision.ts';
+import {
+  type Action,
+  act,
+  type Decision,
+  FAST_MS,
+  SLOW_MS,
+  stalled,
+  stalledLooking,
+  wait,
+} from './decision.ts';
 import { type Known, type MigrationFacts, nameOf } from './facts.ts';
 import { streamMustWait } from './gate.ts';
 
@@ -17,20 +26,20 @@ export function comparing(
   if (!next) return undefined;
   const { view, transfer } = next;
   const last = facts.status.verification;
+  const verify: Action = { kind: 'Verify', transfer: view.plan.id, stream };
   const dueMs = last ? Date.parse(last.time) + AGAIN_MS - now.getTime() : 0;
-  if (last && !last.matches && last.stream === stream && dueMs > 0) {
+  if (last && !last.matches && last.stream === stream) {
     const remedy =
       stream === 'forward'
         ? 'Nothing was switched: correct the rows, or set spec.abort to undo'
         : 'Nothing is cleaned up: set spec.abort to roll back, or correct the rows';
     const some = last.differences.slice(0, 3).join('; ');
-    return stalled('VerificationFailed', `${nameOf(view)}: rows differ (${some}). ${remedy}`, dueMs);
+    const message = `${nameOf(view)}: rows differ (${some}). ${remedy}`;
+    return dueMs > 0
+      ? stalled('VerificationFailed', message, Math.min(dueMs, SLOW_MS))
+      : stalledLooking('VerificationFailed', message, verify);
   }
   const why = streamMustWait(facts, view, transfer[stream]);
   if (why) return wait(why.reason, why.message, FAST_MS);
-  return act('Comparing', `${nameOf(view)}: comparing rows`, {
-    kind: 'Verify',
-    transfer: view.plan.id,
-    stream,
-  });
+  return act('Comparing', `${nameOf(view)}: comparing rows`, verify);
 }
