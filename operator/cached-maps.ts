@@ -6,14 +6,16 @@ import { labels } from '#crds/api/names.ts';
 import type { MapPage } from '#sharding/pages.ts';
 import type { MapPages } from './map-service/map-pages.ts';
 
+type PageCache = Pick<Caches['configMaps'], 'byIndex' | 'subscribe'>;
+
 export class CachedMaps implements MapPages, Disposable {
-  readonly #configMaps: Caches['configMaps'];
+  readonly #configMaps: PageCache;
   readonly #listeners = new Map<string, Set<() => void>>();
   /** Until a page changes: the same array is given out. */
   readonly #pages = new Map<string, readonly MapPage[]>();
   readonly #subscription: Disposable;
 
-  constructor(configMaps: Caches['configMaps']) {
+  constructor(configMaps: PageCache) {
     this.#configMaps = configMaps;
     this.#subscription = configMaps.subscribe(({ object, old }) => {
       const cluster = object.metadata.labels?.[labels.cluster];

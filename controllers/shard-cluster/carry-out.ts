@@ -19,6 +19,8 @@ import { ownerOf } from './project.ts';
 /** Applies of Shards under way: enough to keep a new fleet's shards coming, few enough to leave connections to them. */
 const SHARDS_AT_ONCE = 8;
 
+export type CarryOutDeps = Pick<ClusterDeps, 'client' | 'applier' | 'maps'>;
+
 export interface FleetSubject {
   readonly cluster: ShardCluster;
   readonly request: Request;
@@ -36,7 +38,7 @@ export function isCacheBehind(error: unknown): boolean {
 
 /** The map first, then the shards, which know nothing of each other. */
 export async function carryOut(
-  deps: ClusterDeps,
+  deps: CarryOutDeps,
   subject: FleetSubject,
   plan: ClusterPlan,
   context: ReconcileContext,
@@ -48,7 +50,7 @@ export async function carryOut(
 }
 
 async function carryOutOne(
-  deps: ClusterDeps,
+  deps: CarryOutDeps,
   { cluster, request }: FleetSubject,
   action: ClusterAction,
   { signal, log }: ReconcileContext,
@@ -96,7 +98,7 @@ class ShardInUseError extends Error {
 
 /** A migration says which shards it counts on before it touches them, and a shard that has left the map is lost to it. */
 async function assertUnused(
-  deps: ClusterDeps,
+  deps: CarryOutDeps,
   request: Request,
   shards: readonly string[],
   signal: AbortSignal,
@@ -108,7 +110,7 @@ async function assertUnused(
 
 /** As the API server has it: the cache of migrations may be behind that of maps. */
 async function liveUse(
-  { client }: ClusterDeps,
+  { client }: CarryOutDeps,
   request: Request,
   signal: AbortSignal,
 ): Promise<MigrationUse> {
