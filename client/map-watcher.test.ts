@@ -229,6 +229,25 @@ describe('a watcher', () => {
     expect(seen).toEqual(['poll 2']);
   });
 
+  it('tells of the next map as soon as the stream brings it, and asks for it meanwhile', async () => {
+    const source = new FakeSource();
+    source.map = first;
+    const { clock, watcher, ready } = watch(source);
+    await ready();
+    const deadline = Deadline.of({ timeoutMs: 10_000 }, 0, clock);
+    const { version } = watcher;
+    const [news, fetches] = [watcher.next(version, 1000, deadline, false), source.fetches];
+    source.map = second;
+    expect(await news).toBe(true);
+    // Of one that is there already, at once; without one, when time is over. Nobody asks twice at the same time.
+    expect(await watcher.next(version, 1000, deadline, false)).toBe(true);
+    const none = [1, 2, 3].map(() => watcher.next(watcher.version, 100, deadline, false));
+    await clock.advance(100);
+    expect(await Promise.all(none)).toEqual([false, false, false]);
+    expect(source.fetches - fetches).toBeLessThanOrEqual(2);
+    expect(clock.monotonicMs()).toBe(100);
+  });
+
   it('lets go of who waits when it is closed', async () => {
     const source = new FakeSource();
     source.available = false;

@@ -186,6 +186,11 @@ describe('through a pooler', () => {
   it('the writers’ switch is not noticed', async () => {
     expect(await hammered(connect({}, true), 4)).toEqual(unnoticed);
   });
+
+  it('nor when the map comes late', async () => {
+    move.publishAfterMs = 1200;
+    expect(await hammered(connect({}, true), 2)).toEqual(unnoticed);
+  });
 });
 
 describe('an order to end a session', () => {
