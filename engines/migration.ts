@@ -149,8 +149,12 @@ export interface TransferSession extends AsyncDisposable {
   prepare(): Promise<void>;
   /** Begins the first copy and the stream after it. Needs `forward` Absent. */
   startForward(): Promise<void>;
-  /** Ends the forward stream and deletes what it copied. True when done; call again otherwise. */
+  /**
+   * Ends the forward stream and deletes what it copied. True when done; call again otherwise. Until then `forward` is Broken, also
+   * when the stream itself is gone: a copy over what is left of another would run into it.
+   */
   dropForward(): Promise<boolean>;
+  /** Makes the stream back, or makes it anew when it is Broken: before the cutover nothing depends on it. */
   startBack(): Promise<void>;
   /** Compares content by hash while both ends go on; a difference is reported only when it is no matter of lag. */
   verify(stream: 'forward' | 'back', mode: 'Full' | 'Sample'): Promise<Verification>;

@@ -3,7 +3,7 @@
  */
 import { CredentialsMissingError, reachablePrimary } from '#controllers/connect-target.ts';
 import { isPaused } from '#crds/api/names.ts';
-import { EngineError } from '#engines/errors.ts';
+import { EngineError, StaleAccessError } from '#engines/errors.ts';
 import { sameJson } from '#kernel/canonical.ts';
 import { jitter } from '#kernel/clock.ts';
 import { setConditions } from '#kernel/conditions.ts';
@@ -102,7 +102,9 @@ async function workWithDatabase(
     if (!rolling && isWhole(facts)) deps.turns.giveBack(shard);
   } catch (error) {
     if (!(error instanceof EngineError) && !(error instanceof CredentialsMissingError)) throw error;
-    context.log.warn({ err: error }, 'trying again after the database refused a session');
+    // A migration has closed that generation; the Shard is about to be told of the next.
+    const level = error instanceof StaleAccessError ? 'debug' : 'warn';
+    context.log[level]({ err: error }, 'trying again after the database refused a session');
     sessionFailure = `${error.message}. ${error.remedy}`;
     retryMs = SESSION_RETRY_MS;
   }
