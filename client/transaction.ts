@@ -36,9 +36,11 @@ export function runTransaction<T>(
     }
     await session.end();
     if (session.failure !== undefined && connection.closed) throw session.failure;
-    // Lost on the way, a commit of nothing but reads is no loss.
-    const readsOnly = options.readOnly === true || session.statements.every(isPlainRead);
-    const outcome = await (readsOnly ? certain(run('COMMIT')) : run('COMMIT'));
+    const outcome = await run('COMMIT').catch((error: unknown) => {
+      // Lost on the way, a commit of nothing but reads is no loss.
+      const readsOnly = options.readOnly === true || session.statements.every(isPlainRead);
+      throw readsOnly ? withoutDoubt(error) : error;
+    });
     if (outcome.command === 'ROLLBACK')
       throw session.failure ?? new AttemptError(target, 'conflict', false, undefined);
     return value;
@@ -91,9 +93,14 @@ async function certain<T>(statement: Promise<T>): Promise<T> {
   try {
     return await statement;
   } catch (error) {
-    if (!(error instanceof AttemptError) || !error.uncertain) throw error;
-    throw new AttemptError(error.target, error.verdict, false, error.cause);
+    throw withoutDoubt(error);
   }
+}
+
+function withoutDoubt(error: unknown): unknown {
+  return error instanceof AttemptError && error.uncertain
+    ? new AttemptError(error.target, error.verdict, false, error.cause)
+    : error;
 }
 
 async function rollBack(run: (text: string) => Promise<QueryResult>, connection: Connection): Promise<void> {
