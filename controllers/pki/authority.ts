@@ -2,17 +2,26 @@
  * A fleet's own certificate authority: ECDSA P-256, PEM in and out. Nothing here touches a cluster or a clock; `now` is
  * always given. Private keys leave a function only as the `key` of its result, which belongs in a Secret.
  */
-import { createPrivateKey, generateKeyPair, type KeyObject, X509Certificate } from 'node:crypto';
-import { promisify } from 'node:util';
+// The X.509 library resolves its parts through it and refuses to load without.
+// oxlint-disable-next-line import/no-unassigned-import
+import 'reflect-metadata';
+import { webcrypto } from 'node:crypto';
 import {
-  authorityExtensions,
-  commonName,
-  type Issuer,
-  issuerOf,
-  serverExtensions,
-  signCertificate,
-} from './certificate.ts';
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  ExtendedKeyUsageExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  PemConverter,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509Certificate,
+  X509CertificateGenerator,
+} from '@peculiar/x509';
 
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 const DAY_MS = 86_400_000;
 
 /** Clocks of clients may be behind by this much and still accept a new certificate. */
@@ -27,6 +36,37 @@ export interface KeyPair {
   readonly key: string;
 }
 
+/**
+ * Every authority gets a subject of its own (the second it was made in): during a rotation two are trusted at once, and a
+ * verifier that looks an issuer up by name would try the wrong key.
+ */
+export async function createAuthority(
+  commonName: string,
+  now: Date,
+  lifetimeDays: number = AUTHORITY_LIFETIME_DAYS,
+): Promise<KeyPair> {
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: [{ CN: [`${commonName.slice(0, 40)} ${now.toISOString().slice(0, 19)}Z`] }],
+    notBefore: new Date(now.getTime() - BACKDATE_MS),
+    notAfter: new Date(now.getTime() + lifetimeDays * DAY_MS),
+    signingAlgorithm: ALGORITHM,
+    keys,
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return { certificate: pem(certificate.toString('pem')), key: await exportKey(keys.privateKey) };
+}
+
+/** An authority that is ready to sign; to be kept where it signs many. */
+export interface Signer {
+  readonly certificate: X509Certificate;
+  readonly signingKey: webcrypto.CryptoKey;
+}
+
 /** The authority's key cannot sign what is to be signed. */
 export class AuthorityKeyError extends Error {
   override readonly name = 'AuthorityKeyError';
@@ -34,91 +74,65 @@ export class AuthorityKeyError extends Error {
   readonly remedy = 'Put an ECDSA key on the curve P-256 (PKCS #8) and its certificate into the Secret.';
 }
 
-/**
- * Every authority gets a subject of its own (the second it was made in): during a rotation two are trusted at once, and a
- * verifier that looks an issuer up by name would try the wrong key.
- */
-export async function createAuthority(
-  name: string,
-  now: Date,
-  lifetimeDays: number = AUTHORITY_LIFETIME_DAYS,
-): Promise<KeyPair> {
-  const { publicKey, key, signingKey } = await newKey();
-  const subject = commonName(`${name.slice(0, 40)} ${now.toISOString().slice(0, 19)}Z`);
-  const certificate = signCertificate({
-    issuer: subject,
-    subject,
-    notBefore: new Date(now.getTime() - BACKDATE_MS),
-    notAfter: new Date(now.getTime() + lifetimeDays * DAY_MS),
-    publicKey,
-    signingKey,
-    extensions: authorityExtensions(publicKey),
-  });
-  return { certificate, key };
-}
-
-/** An authority that is ready to sign; to be kept where it signs many. */
-export interface Signer {
-  readonly issuer: Issuer;
-  readonly notAfter: Date;
-  readonly signingKey: KeyObject;
-}
-
-/** Throws {@link AuthorityKeyError}, and what Node throws for PEM that cannot be read. */
-export function signerOf(authority: KeyPair): Signer {
+/** Throws {@link AuthorityKeyError}, and what the library throws for a certificate that cannot be read. */
+export async function signerOf(authority: KeyPair): Promise<Signer> {
   const certificate = new X509Certificate(authority.certificate);
-  const signingKey = createPrivateKey(authority.key);
-  if (signingKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
-    throw new AuthorityKeyError(`the authority's key is ${signingKey.asymmetricKeyType}, not ECDSA on P-256`);
+  try {
+    const signingKey = await webcrypto.subtle.importKey(
+      'pkcs8',
+      PemConverter.decodeFirst(authority.key),
+      ALGORITHM,
+      false,
+      ['sign'],
+    );
+    return { certificate, signingKey };
+  } catch (cause) {
+    throw new AuthorityKeyError("the authority's key is not ECDSA on P-256", { cause });
   }
-  return { issuer: issuerOf(certificate), notAfter: certificate.validToDate, signingKey };
 }
 
 /** A certificate for a server that also authenticates itself to its peers (Patroni's REST API). */
-export function issueCertificate(
+export async function issueCertificate(
   authority: KeyPair,
   dnsNames: readonly string[],
   now: Date,
   lifetimeDays: number = CERTIFICATE_LIFETIME_DAYS,
 ): Promise<KeyPair> {
-  return issueWith(signerOf(authority), dnsNames, now, lifetimeDays);
+  return issueWith(await signerOf(authority), dnsNames, now, lifetimeDays);
 }
 
 export async function issueWith(
-  { issuer, notAfter, signingKey }: Signer,
+  { certificate: issuer, signingKey }: Signer,
   dnsNames: readonly string[],
   now: Date,
   lifetimeDays: number = CERTIFICATE_LIFETIME_DAYS,
 ): Promise<KeyPair> {
-  const { publicKey, key } = await newKey();
-  const certificate = signCertificate({
-    issuer: issuer.name,
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const expiry = Math.min(now.getTime() + lifetimeDays * DAY_MS, issuer.notAfter.getTime());
+  const certificate = await X509CertificateGenerator.create({
     // A common name is bounded at 64 characters and no client reads it: the alternative names are what counts.
-    subject: commonName((dnsNames[0] ?? 'server').slice(0, 64)),
+    subject: [{ CN: [(dnsNames[0] ?? 'server').slice(0, 64)] }],
+    issuer: issuer.subject,
     notBefore: new Date(now.getTime() - BACKDATE_MS),
-    notAfter: new Date(Math.min(now.getTime() + lifetimeDays * DAY_MS, notAfter.getTime())),
-    publicKey,
+    notAfter: new Date(expiry),
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
     signingKey,
-    extensions: serverExtensions(dnsNames, issuer),
+    extensions: [
+      new BasicConstraintsExtension(false, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      new ExtendedKeyUsageExtension([SERVER_AUTH, CLIENT_AUTH]),
+      new SubjectAlternativeNameExtension(dnsNames.map(value => ({ type: 'dns', value }))),
+      await AuthorityKeyIdentifierExtension.create(issuer.publicKey),
+    ],
   });
-  return { certificate, key };
+  return { certificate: pem(certificate.toString('pem')), key: await exportKey(keys.privateKey) };
 }
 
-interface NewKey {
-  /** Encoded SubjectPublicKeyInfo. */
-  readonly publicKey: Buffer;
-  /** PKCS #8, PEM. */
-  readonly key: string;
-  readonly signingKey: KeyObject;
+async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
+  return pem(PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), PemConverter.PrivateKeyTag));
 }
 
-const generate = promisify(generateKeyPair);
-
-async function newKey(): Promise<NewKey> {
-  const { publicKey, privateKey } = await generate('ec', { namedCurve: 'P-256' });
-  return {
-    publicKey: publicKey.export({ type: 'spki', format: 'der' }),
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    signingKey: privateKey,
-  };
+function pem(text: string): string {
+  return text.endsWith('\n') ? text : `${text}\n`;
 }

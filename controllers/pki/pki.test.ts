@@ -66,10 +66,10 @@ describe('certificates', () => {
     expect(certificate.checkIssued(new X509Certificate(longLived.certificate))).toBe(true);
   });
 
-  test('are not signed with a key that cannot', () => {
+  test('are not signed with a key that cannot', async () => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
     const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-    expect(() => signerOf({ ...authority, key })).toThrow(AuthorityKeyError);
+    await expect(signerOf({ ...authority, key })).rejects.toThrow(AuthorityKeyError);
   });
 
   const facts = () => ({

@@ -34,7 +34,7 @@ interface Authority {
   /** PEM. */
   readonly issuer: string;
   /** Throws AuthorityKeyError. */
-  readonly signer: () => Signer;
+  readonly signer: () => Promise<Signer>;
 }
 
 export interface CertificatesOptions {
@@ -102,7 +102,7 @@ export class Certificates {
     let certificate = current?.['tls.crt'] ?? '';
     if (reason !== undefined) {
       log.info({ reason, secretName: shard.spec.secrets.tls }, 'issuing the server certificate');
-      const pair = await issueWith(authority.signer(), names, now);
+      const pair = await issueWith(await authority.signer(), names, now);
       ({ certificate } = pair);
       await applier.apply(tlsSecret(shard, pair), { signal, live: found ?? null });
     }
@@ -119,7 +119,7 @@ export class Certificates {
     const { 'ca.crt': bundle = '', 'ca.key': key } = decodeSecret(secret) ?? {};
     const issuer = parseBundle(bundle)[0]?.toString();
     if (issuer === undefined || key === undefined) return undefined;
-    let signer: Signer | undefined;
+    let signer: Promise<Signer> | undefined;
     const authority = { issuer, signer: () => (signer ??= signerOf({ certificate: issuer, key })) };
     this.#authorities.set(secret, authority);
     return authority;
