@@ -64,6 +64,14 @@ CREATE TABLE IF NOT EXISTS shardwright.generation (
   reader bigint NOT NULL DEFAULT 1
 );
 INSERT INTO shardwright.generation DEFAULT VALUES ON CONFLICT DO NOTHING;
+-- Indexes that were dropped for a first copy and are to be built after it. While one stands here its transfer cannot be forgotten.
+CREATE TABLE IF NOT EXISTS shardwright.deferred_index (
+  transfer text NOT NULL REFERENCES shardwright.transfer,
+  definition text NOT NULL,
+  failures int NOT NULL DEFAULT 0,
+  message text,
+  PRIMARY KEY (transfer, definition)
+);
 -- A row written here on one side and read on the other proves that all before it has arrived.
 CREATE TABLE IF NOT EXISTS shardwright.marker (
   transfer text NOT NULL,

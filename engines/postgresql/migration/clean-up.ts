@@ -4,6 +4,7 @@
  */
 import type { End, Transfer } from '#engines/migration.ts';
 import { sqlState, transaction } from '../connection.ts';
+import { restoreIndexes, stopBuilding } from './defer-indexes.ts';
 import { deleteRows } from './delete-rows.ts';
 import { queryEnd, tracesOf } from './end-query.ts';
 import { bothEnds, type OpenEnds } from './ends.ts';
@@ -33,12 +34,14 @@ export async function cleanUp(
   await closeKept(ends, transfer, hooks);
   for (const stream of streams) await dropStream(ends, transfer, stream, hooks.pace);
   await hooks.step('streams dropped');
+  if (ends.target) await stopBuilding(ends.target, transfer.id);
   const end = losing && ends[losing];
   // Without a journal there nothing was ever hidden, copied or left over.
   if (end && journals.some(journal => journal?.side === losing) && mayHaveRows(losing, journals)) {
     if (!(await deleteRows(end, transfer, hooks.pace))) return false;
   }
   await hooks.step('rows deleted');
+  if (ends.target) await restoreIndexes(ends.target, transfer.id);
   // The winner first: while the loser's journal stands, this whole work is found again.
   for (const side of present.toSorted((a, b) => Number(a.end === losing) - Number(b.end === losing))) {
     await unprepareEnd(side, transfer, hooks.pace);
@@ -103,6 +106,7 @@ export async function dropForward(ends: OpenEnds, transfer: Transfer, hooks: Hoo
   if (standing(...journals))
     throw new WrongMomentError(`writes of transfer ${transfer.id} have moved already`);
   for (const stream of streams) await dropStream(ends, transfer, stream, hooks.pace);
+  await stopBuilding(target, transfer.id);
   await target.client.query(
     'UPDATE shardwright.transfer SET forward_verified = NULL, back_verified = NULL WHERE id = $1',
     [transfer.id],

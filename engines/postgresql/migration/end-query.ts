@@ -38,6 +38,7 @@ const endState = z.object({
   subscriptions: z.record(z.string(), subscription),
   slots: z.record(z.string(), slot),
   copySlots: z.array(z.string()),
+  deferred: z.object({ count: z.number(), failures: z.number(), message: z.string().nullable() }),
   oldest: z.number(),
   replicaLag: z.number(),
   standbySlots: z.string(),
@@ -78,6 +79,8 @@ SELECT jsonb_build_object(
     FROM pg_replication_slots WHERE slot_name = ANY ($2)),
   'copySlots', (SELECT coalesce(jsonb_agg(slot_name), '[]') FROM pg_replication_slots
     WHERE slot_name LIKE 'pg\\_%\\_sync\\_%\\_' || (SELECT peer FROM shardwright.transfer WHERE id = $1)),
+  'deferred', (SELECT jsonb_build_object('count', count(*), 'failures', coalesce(max(failures), 0), 'message', max(message))
+    FROM shardwright.deferred_index WHERE transfer = $1),
   'oldest', (SELECT coalesce(greatest(0, extract(epoch FROM clock_timestamp() - min(a.xact_start))), 0)
     FROM pg_locks l JOIN pg_stat_activity a USING (pid)
     WHERE l.locktype = 'relation' AND l.relation IN (SELECT relation FROM moving) AND l.mode <> 'AccessShareLock'
@@ -120,6 +123,7 @@ export function tracesOf(id: string, state: EndState): readonly string[] {
     ...state.copySlots.map(name => `slot ${name}`),
     ...(state.policies > 0 ? [`policy ${policyName(id)} on ${state.policies} tables`] : []),
     ...(state.hidden > 0 ? [`${state.hidden} rows of shardwright.visible`] : []),
+    ...(state.deferred.count > 0 ? [`${state.deferred.count} indexes to be built`] : []),
     ...(state.mover ? [`login ${moverLogin(id)}`] : []),
     ...state.kept.map(({ role, kind }) => `login ${role} kept (${kind})`),
   ];

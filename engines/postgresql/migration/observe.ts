@@ -1,9 +1,10 @@
 /**
  * Where a transfer is, from what both databases say; both are asked at once, one statement each. It sets right in passing what
- * would otherwise stand still unseen: the list of standbys that streams wait for.
+ * would otherwise stand still unseen: the list of standbys that streams wait for, and indexes that are to be built after a copy.
  */
 import type { End, EndFacts, StreamFacts, Transfer, TransferFacts } from '#engines/migration.ts';
 import { generationOf } from '../generation-login.ts';
+import { beginBuilding, INDEX_FAILURES } from './defer-indexes.ts';
 import { type EndState, queryEnd, tracesOf } from './end-query.ts';
 import type { Ends } from './ends.ts';
 import { type Journal, parseJournal, standing, verified } from './journal.ts';
@@ -26,6 +27,9 @@ async function mend(ends: Ends, end: End, state: EndState, id: string): Promise<
     stream => publisher(stream) === end && streamName(id, stream) in state.slots,
   );
   if (publishes && !sameList(state.standbySlots, state.wantedStandbySlots)) await keepStandbys(ends[end]);
+  const copies = state.subscriptions[streamName(id, 'forward')]?.tables;
+  if (state.deferred.count > 0 && state.deferred.failures < INDEX_FAILURES && copies?.every(copied))
+    await beginBuilding(ends[end], id);
   for (const { oid, settled, errors } of Object.values(state.subscriptions)) {
     if (settled && errors > 0)
       await ends[end].client.query('SELECT pg_stat_reset_subscription_stats($1::oid)', [oid]);
@@ -103,10 +107,19 @@ function streamFacts(
     const message = `its worker at the ${subscriber(stream)} failed ${follower.errors} times: its log says why`;
     return { kind: 'Broken', reason: 'WorkerFails', message };
   }
-  if (follower.tables.some(({ state }) => state !== 'r')) {
+  const { deferred } = states[subscriber(stream)];
+  if (stream === 'forward' && deferred.failures >= INDEX_FAILURES) {
+    const message = `an index at the target cannot be built again after the copy: ${deferred.message}`;
+    return { kind: 'Broken', reason: 'IndexFails', message };
+  }
+  if (!follower.tables.every(copied) || (stream === 'forward' && deferred.count > 0)) {
     return copying(follower.tables, journals[subscriber(stream)]);
   }
   return { kind: 'Streaming', lagBytes: slot.lagBytes ?? 0, connected: slot.active && follower.running };
+}
+
+function copied({ state }: { readonly state: string }): boolean {
+  return state === 'r';
 }
 
 /** Before the data of a table has been copied it is in state `i` or `d`. */
@@ -117,9 +130,9 @@ function copying(
   const sum = { rowsDone: 0, rowsTotal: 0, bytesDone: 0, bytesTotal: 0 };
   for (const { name, state, rows, bytes } of tables) {
     const size = journal?.copy?.[name] ?? { rows: 0, bytes: 0 };
-    const copied = state !== 'i' && state !== 'd';
-    sum.rowsDone += copied ? size.rows : rows;
-    sum.bytesDone += copied ? size.bytes : bytes;
+    const there = state !== 'i' && state !== 'd';
+    sum.rowsDone += there ? size.rows : rows;
+    sum.bytesDone += there ? size.bytes : bytes;
     sum.rowsTotal += Math.max(size.rows, rows);
     sum.bytesTotal += Math.max(size.bytes, bytes);
   }

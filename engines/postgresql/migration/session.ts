@@ -16,6 +16,7 @@ import type {
 } from '#engines/migration.ts';
 import { messageOf, sqlState } from '../connection.ts';
 import { cleanUp, dropForward } from './clean-up.ts';
+import { deferIndexes } from './defer-indexes.ts';
 import { bothEnds, type Ends, type OpenEnds, openEnds } from './ends.ts';
 import { fence } from './fence.ts';
 import { type Hooks, realHooks } from './hooks.ts';
@@ -80,6 +81,7 @@ class PostgresTransfer implements TransferSession {
   startForward(): Promise<void> {
     return this.#both(async ends => {
       const size = await sizeOfCopy(ends.source, this.#transfer);
+      await deferIndexes(ends.target, this.#transfer, this.#hooks.pace);
       await startStream(ends, this.#transfer, 'forward', { copy: true, origin: this.#origin(), size });
     });
   }
