@@ -67,6 +67,31 @@ test('closes and drops logins of other generations, and a stable one that nobody
   expect(plan.steps.map(({ says }) => says)).toContain('closed login app_g1');
 });
 
+test('leaves logins alone that a transfer keeps: one ahead of the map gets its rights, one that is closing its time', () => {
+  const role = { login: true, verifier: 'V1', settings: [], memberOf: [] };
+  const roles = { app_g1: role, app_g2: role, app_g0: { ...role, login: false }, app_g3: role };
+  const kept = ['app_g2', 'app_g0'];
+  const plan = planAccess(
+    access({ generation: 1 }),
+    { ...empty, roles, kept, own: { app_g2: {}, app_g3: {} } },
+    false,
+  );
+  expect(plan.dropped).toEqual(['app_g3']);
+  const statements = plan.steps.map(({ sql }) => sql);
+  expect(statements).toContain('GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE public.users TO "app_g2"');
+  expect(statements.filter(sql => /own.*app_g2/.test(sql))).toEqual([]);
+  expect(statements.filter(sql => sql.includes('app_g0'))).toEqual([]);
+});
+
+test('a login that nobody opened ahead sees what the one before it saw', () => {
+  const role = { login: true, verifier: 'V1', settings: [], memberOf: [] };
+  const roles = { app_g1: role, app_g2: role, app_ro_g5: role };
+  const { steps } = planAccess(access({ generation: 4 }), { ...empty, roles }, false);
+  const created = steps.find(({ says }) => says === 'created login app_g4')?.sql;
+  expect(created).toContain("SELECT 'app_g4', transfer FROM shardwright.visible");
+  expect(created).toContain("role = 'app_g2'");
+});
+
 test('takes from everybody what a fenced login would otherwise have', () => {
   const grants = [{ object: 'TABLE public.users', grantee: 'PUBLIC', privilege: 'UPDATE' }];
   const { steps } = planAccess(access(), { ...empty, grants }, false);

@@ -27,7 +27,11 @@ export function planAccess(access: AccessInput, facts: AccessFacts, home: boolea
   const logins = wantedLogins(access, facts);
   const names = new Set(logins.map(login => login.name));
   const stale = Object.keys(facts.roles).filter(
-    name => (generationLogin.test(name) || name === roles.stable) && !names.has(name),
+    name =>
+      (generationLogin.test(name) || name === roles.stable) &&
+      !names.has(name) &&
+      // One that is being closed may finish what it began.
+      !facts.kept.includes(name),
   );
   const grants = planGrants(wantedGrants(access, facts, logins), facts.grants);
   return {
@@ -134,8 +138,7 @@ function planRows(
   for (const name of Object.keys(facts.own)) {
     if (owners.includes(name)) continue;
     steps.push({
-      sql: `DELETE FROM shardwright.own WHERE role = ${quoteLiteral(name)};
-        DELETE FROM shardwright.visible WHERE role = ${quoteLiteral(name)}`,
+      sql: `DELETE FROM shardwright.own WHERE role = ${quoteLiteral(name)}`,
       says: `forgot what ${name} owned`,
     });
   }

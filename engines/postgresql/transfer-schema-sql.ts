@@ -22,7 +22,10 @@ CREATE TABLE IF NOT EXISTS shardwright.transfer (
   side text NOT NULL CHECK (side IN ('source', 'target')),
   -- System identifier of the other end: the temporary slots of a first copy carry it.
   peer text NOT NULL,
-  begun timestamptz NOT NULL DEFAULT now(),
+  -- Who sees what is written here before it is hidden: whoever looks at an older state than this would see nothing.
+  begun xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  -- All that a transfer needs at this end is there.
+  prepared boolean NOT NULL DEFAULT false,
   -- At the target: rows may have been copied. What was to be copied, for showing progress.
   copied boolean NOT NULL DEFAULT false,
   copy jsonb,
@@ -33,7 +36,9 @@ CREATE TABLE IF NOT EXISTS shardwright.transfer (
   decision jsonb,
   -- From here on there is no fence any more; and how far the deleting of rows is.
   closing boolean NOT NULL DEFAULT false,
-  position jsonb NOT NULL DEFAULT '{}'
+  position jsonb NOT NULL DEFAULT '{}',
+  -- When the last row was deleted: whoever looks at an older state must not see it again.
+  emptied xid8
 );
 -- Tables, their partitions and indexes.
 CREATE TABLE IF NOT EXISTS shardwright.transfer_relation (

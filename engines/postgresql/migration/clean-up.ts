@@ -8,11 +8,13 @@ import { restoreIndexes, stopBuilding } from './defer-indexes.ts';
 import { deleteRows } from './delete-rows.ts';
 import { queryEnd, tracesOf } from './end-query.ts';
 import { bothEnds, type OpenEnds } from './ends.ts';
+import { settle } from './finish-fence.ts';
 import type { Hooks } from './hooks.ts';
 import { type Decision, type Journal, lockJournal, standing, WrongMomentError } from './journal.ts';
 import { streams } from './names.ts';
 import { unprepareEnd } from './prepare.ts';
 import { closeKept } from './readers.ts';
+import { snapshotsGone } from './snapshots.ts';
 import { forgetStandbys } from './standbys.ts';
 import { dropStream } from './streams.ts';
 
@@ -31,6 +33,7 @@ export async function cleanUp(
   if (losing !== undefined && losing === owner)
     throw new WrongMomentError(`the ${losing} of transfer ${transfer.id} has the writes: its rows stay`);
   await hooks.step('closed');
+  if (decision && ends.source && ends.target) await settle(bothEnds(ends), transfer, decision);
   await closeKept(ends, transfer, hooks);
   for (const stream of streams) await dropStream(ends, transfer, stream, hooks.pace);
   await hooks.step('streams dropped');
@@ -39,8 +42,11 @@ export async function cleanUp(
   // Without a journal there nothing was ever hidden, copied or left over.
   if (end && journals.some(journal => journal?.side === losing) && mayHaveRows(losing, journals)) {
     if (!(await deleteRows(end, transfer, hooks.pace))) return false;
+    await hooks.step('rows deleted');
+    // What has just been deleted is hidden still: a transaction that looks at an older state would see it again.
+    const journal = await transaction(end.client, () => lockJournal(end.client, transfer.id));
+    if (journal?.emptied) await snapshotsGone(end.client, journal.emptied, hooks.pace);
   }
-  await hooks.step('rows deleted');
   if (ends.target) await restoreIndexes(ends.target, transfer.id);
   // The winner first: while the loser's journal stands, this whole work is found again.
   for (const side of present.toSorted((a, b) => Number(a.end === losing) - Number(b.end === losing))) {
@@ -113,7 +119,7 @@ export async function dropForward(ends: OpenEnds, transfer: Transfer, hooks: Hoo
   );
   if (!(await deleteRows(target, transfer, hooks.pace))) return false;
   await target.client.query(
-    `UPDATE shardwright.transfer SET copied = false, copy = NULL, position = '{}' WHERE id = $1`,
+    `UPDATE shardwright.transfer SET copied = false, copy = NULL, position = '{}', emptied = NULL WHERE id = $1`,
     [transfer.id],
   );
   return true;

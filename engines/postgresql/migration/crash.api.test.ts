@@ -28,7 +28,6 @@ const steps = [
   'marked',
   'arrived',
   'committed',
-  'settled',
   'finished',
 ];
 const decidedAt = steps.indexOf('committed');

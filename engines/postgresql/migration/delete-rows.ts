@@ -76,6 +76,7 @@ async function empty(client: Client, transfer: Transfer, pace: Pace): Promise<vo
 async function deleteInBatches(client: Client, end: End, transfer: Transfer, pace: Pace): Promise<boolean> {
   const stop = performance.now() + CALL_MS;
   const journal = await transaction(client, () => lockJournal(client, transfer.id));
+  if (journal?.emptied) return true;
   const position: Record<string, number> = { ...journal?.position };
   const keep = () =>
     client.query('UPDATE shardwright.transfer SET position = $2 WHERE id = $1', [
@@ -103,6 +104,10 @@ async function deleteInBatches(client: Client, end: End, transfer: Transfer, pac
       }
     }
   }
+  await keep();
+  await client.query('UPDATE shardwright.transfer SET emptied = pg_current_xact_id() WHERE id = $1', [
+    transfer.id,
+  ]);
   return true;
 }
 

@@ -10,10 +10,10 @@ import { messageOf, sqlState, transaction } from '../connection.ts';
 import { roles } from '../names.ts';
 import { quoteLiteral } from '../sql-text.ts';
 import { type Ends, type OpenEnd, other } from './ends.ts';
-import { finishFence } from './finish-fence.ts';
+import { finishFound, finishOwn } from './finish-fence.ts';
 import type { Hooks } from './hooks.ts';
 import { type Decision, lockJournal, readDecision, WrongMomentError } from './journal.ts';
-import { closeSql, lockGenerations, openAhead, tablesOf } from './logins.ts';
+import { closeSql, lockGenerations, loginsBelow, openAhead, tablesOf } from './logins.ts';
 import { awaitMarker, sendMarker } from './markers.ts';
 import { lockStates, streamName, streamTo } from './names.ts';
 import { advanceSql, positionsOf, type Sequence, sequencesOf } from './sequences.ts';
@@ -34,6 +34,8 @@ interface Parties {
   readonly sequence: Client;
   readonly sequences: readonly Sequence[];
   readonly tables: readonly string[];
+  /** Logins whose sessions end with the decision. */
+  readonly closing: readonly string[];
 }
 
 /** Stops a try; nothing was changed. */
@@ -59,20 +61,21 @@ export async function fence(
   const decided = await readDecision(ends, transfer.id);
   await hooks.step('looked');
   if (decided?.writes === change.to) {
-    await finishFence(ends, transfer, decided, hooks);
+    await finishFound(ends, transfer, decided, hooks);
     return { kind: 'Fenced', stallMs: decided.stallMs, tries: 0 };
   }
   const [gainer, loser] = [ends[change.to], ends[other(change.to)]];
   const missing = await streamMissing(gainer, transfer, change);
   if (missing) return { kind: 'Undone', reason: 'NoStream', message: missing };
-  const parties = await warmUp(loser, gainer, transfer);
+  const parties = await warmUp(loser, gainer, transfer, change);
   try {
     await openBoth(parties, transfer, change, hooks);
     const result = await tries(parties, transfer, change, limits, hooks);
     if (result.kind === 'Undone') await undo(parties, transfer, change);
     if ('decision' in result) {
       await hooks.step('committed');
-      await finishFence(ends, transfer, result.decision, hooks, parties.mark);
+      const made = { logins: parties.closing, second: parties.mark };
+      await finishOwn(loser, transfer, result.decision, made, hooks);
       return { kind: 'Fenced', stallMs: result.decision.stallMs, tries: result.tries };
     }
     return result;
@@ -83,7 +86,7 @@ export async function fence(
 }
 
 /** Everything that can be done before anybody waits. */
-async function warmUp(loser: OpenEnd, gainer: OpenEnd, transfer: Transfer): Promise<Parties> {
+async function warmUp(loser: OpenEnd, gainer: OpenEnd, transfer: Transfer, change: Switch): Promise<Parties> {
   const tables = quotedTables(transfer);
   const [lock, mark, poll, sequence, sequences] = await Promise.all([
     // Rights and the decision are acknowledged by the standbys, whatever the server's default says.
@@ -93,7 +96,8 @@ async function warmUp(loser: OpenEnd, gainer: OpenEnd, transfer: Transfer): Prom
     gainer.open(),
     sequencesOf(loser.client, tables),
   ]);
-  return { loser, gainer, lock, mark, poll, sequence, sequences, tables };
+  const closing = await loginsBelow(loser.client, 'writer', change.generations[loser.end].to);
+  return { loser, gainer, lock, mark, poll, sequence, sequences, tables, closing };
 }
 
 async function streamMissing(
@@ -186,11 +190,14 @@ async function attempt(
 ): Promise<Decision> {
   const { lock, mark, poll, tables, loser } = parties;
   const { id } = transfer;
-  await lock.query(`BEGIN;
+  await begin(
+    lock,
+    `BEGIN;
     SET LOCAL lock_timeout = ${Math.ceil(limits.lockTimeoutMs)};
     SET LOCAL deadlock_timeout = 50;
     SET LOCAL transaction_timeout = ${Math.ceil(limits.maxStallMs + 2 * limits.lockTimeoutMs + SLACK_MS)};
-    ${lockGenerations};`);
+    ${lockGenerations};`,
+  );
   const journal = await lockJournal(lock, id);
   if (!journal || journal.closing)
     throw new WrongMomentError(`transfer ${id} is not prepared, or being cleaned up, at the ${loser.end}`);
@@ -238,6 +245,16 @@ async function attempt(
   return { ...decision, stallMs: Math.round((performance.now() - watch.from) * 10) / 10 };
 }
 
+/** Waits for whoever opens or closes logins at this moment; nobody waits for us yet. */
+async function begin(lock: Client, sql: string): Promise<void> {
+  try {
+    await lock.query(sql);
+  } catch (cause) {
+    if (!lockStates.includes(sqlState(cause) ?? '')) throw cause;
+    throw new UndoneError('LoginsBusy', 'logins were being changed', true, { cause });
+  }
+}
+
 async function decide(lock: Client, sql: string): Promise<void> {
   try {
     await lock.query(sql);
@@ -250,18 +267,17 @@ async function decide(lock: Client, sql: string): Promise<void> {
   }
 }
 
-/**
- * Rights on moving tables go here, those on all others right after it. One message to the server, so that it is there or not as a whole. */
+/** Rights on moving tables go here, those on all others later. One message to the server, so that it is there or not as a whole. */
 function decideSql(
-  { loser, tables }: Parties,
+  { loser, tables, closing }: Parties,
   transfer: Transfer,
   change: Switch,
   decision: Decision,
   hooks: Hooks,
 ): string {
-  const { from, to } = change.generations[loser.end];
+  const { to } = change.generations[loser.end];
   const record = hooks.sabotage === 'no decision record' ? 'NULL' : quoteLiteral(JSON.stringify(decision));
-  return `${closeSql(roles.writer(from), tables)}
+  return `${closing.map(login => closeSql(login, tables)).join('')}
 DELETE FROM shardwright.kept_login WHERE role = ${quoteLiteral(roles.writer(to))} AND kind = 'ahead';
 UPDATE shardwright.generation SET writer = greatest(writer, ${to});
 UPDATE shardwright.transfer SET decision = ${record} WHERE id = ${quoteLiteral(transfer.id)};

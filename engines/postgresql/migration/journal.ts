@@ -27,6 +27,8 @@ export const verified = z.object({
 const journal = z.object({
   side: end,
   peer: z.string(),
+  begun: z.string(),
+  prepared: z.boolean(),
   copied: z.boolean(),
   copy: z.record(z.string(), z.object({ rows: z.number(), bytes: z.number() })).nullable(),
   forward_verified: verified.nullable(),
@@ -34,6 +36,7 @@ const journal = z.object({
   decision: decision.nullable(),
   closing: z.boolean(),
   position: z.record(z.string(), z.number()),
+  emptied: z.string().nullable(),
 });
 export type Journal = z.infer<typeof journal>;
 

@@ -68,16 +68,15 @@ ${grace ? keep(old, 'grace') : ''}`;
 }
 
 /**
- * Statements that close a login for good: no new session, no rights on the given tables, nothing kept. Its sessions are to be
- * ended after the commit; whoever makes sure of access drops it.
+ * Statements that close a login for good: no new session, no rights on the given tables. Its sessions are to be ended after the
+ * commit; whoever makes sure of access drops it. What it sees it goes on seeing: a statement that was let in just before may take
+ * its snapshot just after, and would find nothing, without an error.
  */
 export function closeSql(login: string, tables: readonly string[]): string {
   const name = quoteIdentifier(login);
   return `
 ALTER ROLE ${name} NOLOGIN;
 ${tables.length > 0 ? `REVOKE ALL ON TABLE ${tables.join(', ')} FROM ${name};` : ''}
-DELETE FROM shardwright.visible WHERE role = ${quoteLiteral(login)};
-DELETE FROM shardwright.own WHERE role = ${quoteLiteral(login)};
 DELETE FROM shardwright.kept_login WHERE role = ${quoteLiteral(login)};`;
 }
 

@@ -52,8 +52,8 @@ export function facts(transfer: Transfer, states: Readonly<Record<End, EndState>
   const back = stood(journals.source?.back_verified);
   return {
     ends: {
-      source: endFacts(transfer.id, states.source, journals.source),
-      target: endFacts(transfer.id, states.target, journals.target),
+      source: endFacts(transfer.id, states.source, journals.source, decision?.generations.source ?? 0),
+      target: endFacts(transfer.id, states.target, journals.target, decision?.generations.target ?? 0),
     },
     forward: streamFacts(transfer, 'forward', states, journals),
     back: streamFacts(transfer, 'back', states, journals),
@@ -65,15 +65,17 @@ export function facts(transfer: Transfer, states: Readonly<Record<End, EndState>
   };
 }
 
-function endFacts(id: string, state: EndState, journal: Journal | undefined): EndFacts {
+/** `decided`: the writers' generation that is in force by the decision record, though the floor may follow later. */
+function endFacts(id: string, state: EndState, journal: Journal | undefined, decided: number): EndFacts {
   const open = (kind: 'writer' | 'reader') =>
     state.logins
       .filter(login => login.open && login.name.startsWith('app_ro_') === (kind === 'reader'))
       .map(login => generationOf(login.name))
       .toSorted((a, b) => a - b);
-  const floorOf = (login: string) => (login.startsWith('app_ro_') ? state.floor.reader : state.floor.writer);
+  const floorOf = (login: string) =>
+    login.startsWith('app_ro_') ? state.floor.reader : Math.max(state.floor.writer, decided);
   return {
-    prepared: journal !== undefined && !journal.closing,
+    prepared: journal !== undefined && journal.prepared && !journal.closing,
     traces: tracesOf(id, state),
     writers: open('writer'),
     readers: open('reader'),
@@ -93,7 +95,12 @@ function streamFacts(
 ): StreamFacts {
   const name = streamName(transfer.id, stream);
   const follower = states[subscriber(stream)].subscriptions[name];
-  if (!follower) return { kind: 'Absent' };
+  if (!follower) {
+    // A copy that was being taken back: until its rows are gone, another one would run into them.
+    return stream === 'forward' && journals.target?.copied
+      ? { kind: 'Broken', reason: 'LeftOvers', message: 'rows of a copy that was dropped are at the target' }
+      : { kind: 'Absent' };
+  }
   const slot = states[publisher(stream)].slots[name];
   const at = publisher(stream);
   if (!slot) {

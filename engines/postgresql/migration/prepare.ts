@@ -7,7 +7,7 @@ import { transaction } from '../connection.ts';
 import { roles } from '../names.ts';
 import { quoteIdentifier, quoteLiteral } from '../sql-text.ts';
 import type { OpenEnd } from './ends.ts';
-import { lockJournal, WrongMomentError } from './journal.ts';
+import { type Journal, lockJournal, WrongMomentError } from './journal.ts';
 import { lockGenerations } from './logins.ts';
 import {
   basePolicy,
@@ -21,24 +21,38 @@ import {
 } from './names.ts';
 import { partitionPredicate } from './predicate.ts';
 import { type Pace, withTables } from './short-lock.ts';
+import { snapshotsGone } from './snapshots.ts';
 import { inOrder, quotedTable, quotedTables, treeOf } from './tables.ts';
 
 /** Idempotent. `peer`: the other end's system identifier. Throws TablesBusyError. */
 export async function prepareEnd(end: OpenEnd, transfer: Transfer, peer: string, pace: Pace): Promise<void> {
   const { client } = end;
-  const present = await transaction(client, () => lockJournal(client, transfer.id));
-  if (present?.closing) throw new WrongMomentError(`transfer ${transfer.id} is being cleaned up`);
-  if (present) return;
+  const begun = await begin(end, transfer, peer);
+  if (begun.prepared) return;
+  // A transaction that looks at the state before sees the policies, as everybody does, but not who is exempt from them.
+  if (end.end === 'source') await snapshotsGone(client, begun.begun, pace);
   await withTables(client, quotedTables(transfer), pace, async () => {
-    await client.query(lockGenerations);
-    if (await lockJournal(client, transfer.id)) return;
-    await client.query(
-      'INSERT INTO shardwright.transfer (id, migration, side, peer) VALUES ($1, $2, $3, $4)',
-      [transfer.id, transfer.migration, end.end, peer],
-    );
+    const journal = await lockJournal(client, transfer.id);
+    if (!journal || journal.closing || journal.prepared) return;
     await client.query(rememberRelations, [transfer.id, quotedTables(transfer)]);
-    if (end.end === 'source') await client.query(everybodySees, [transfer.id]);
     for (const statement of await statements(end, transfer)) await client.query(statement);
+    await client.query('UPDATE shardwright.transfer SET prepared = true WHERE id = $1', [transfer.id]);
+  });
+}
+
+/** The journal, and at the source that all of today's logins see what moves; a login that comes later sees what the one before it saw. */
+async function begin({ client, end }: OpenEnd, transfer: Transfer, peer: string): Promise<Journal> {
+  return transaction(client, async () => {
+    await client.query(lockGenerations);
+    await client.query(
+      `INSERT INTO shardwright.transfer (id, migration, side, peer) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+      [transfer.id, transfer.migration, end, peer],
+    );
+    const journal = await lockJournal(client, transfer.id);
+    if (!journal || journal.closing)
+      throw new WrongMomentError(`transfer ${transfer.id} is being cleaned up`);
+    if (end === 'source' && !journal.prepared) await client.query(everybodySees, [transfer.id]);
+    return journal;
   });
 }
 
@@ -51,7 +65,8 @@ SELECT $1, oid FROM tree UNION SELECT $1, indexrelid FROM pg_index WHERE indreli
 /** The source's clients go on seeing what is theirs. */
 const everybodySees = `
 INSERT INTO shardwright.visible (role, transfer)
-SELECT rolname, $1 FROM pg_roles WHERE rolname = '${roles.stable}' OR rolname ~ '^app_(ro_)?g[0-9]+$'`;
+SELECT rolname, $1 FROM pg_roles WHERE rolname = '${roles.stable}' OR rolname ~ '^app_(ro_)?g[0-9]+$'
+ON CONFLICT DO NOTHING`;
 
 async function statements(end: OpenEnd, transfer: Transfer): Promise<readonly string[]> {
   const { client } = end;

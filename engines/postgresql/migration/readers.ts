@@ -4,9 +4,9 @@ import { transaction } from '../connection.ts';
 import { generationOf } from '../generation-login.ts';
 import { roles } from '../names.ts';
 import { type Ends, type OpenEnd, type OpenEnds, other } from './ends.ts';
-import { SessionsRemainError } from './finish-fence.ts';
+import { SessionsRemainError, settle } from './finish-fence.ts';
 import type { Hooks } from './hooks.ts';
-import { WrongMomentError } from './journal.ts';
+import { readDecision, WrongMomentError } from './journal.ts';
 import { closeSql, endSessions, lockGenerations, loginsBelow, openAhead, tablesOf } from './logins.ts';
 
 const END_MS = 2_000;
@@ -69,7 +69,11 @@ async function closeLogins({ client }: OpenEnd, logins: readonly string[]): Prom
 
 async function dropLogins({ client }: OpenEnd, logins: readonly string[]): Promise<void> {
   for (const login of logins)
-    await transaction(client, () => client.query(`DROP OWNED BY "${login}"; DROP ROLE "${login}"`));
+    await transaction(client, () =>
+      client.query(
+        `DELETE FROM shardwright.own WHERE role = '${login}'; DROP OWNED BY "${login}"; DROP ROLE "${login}"`,
+      ),
+    );
 }
 
 interface Kept {
@@ -94,6 +98,8 @@ async function keptLogins(
 
 /** Ends idle sessions of superseded logins, and closes those logins that have none left. Returns how many remain. */
 export async function closeSuperseded(ends: Ends, transfer: Transfer): Promise<number> {
+  const decision = await readDecision(ends, transfer.id);
+  if (decision) await settle(ends, transfer, decision);
   const remaining = await Promise.all([ends.source, ends.target].map(end => closeAt(end, transfer)));
   return remaining.reduce((sum, count) => sum + count, 0);
 }

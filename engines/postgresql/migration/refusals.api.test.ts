@@ -128,7 +128,8 @@ test('a stream whose slot is lost is broken; its copy is taken back and made aga
 
 test('a worker that fails for good is a broken stream', async () => {
   // A row that nobody may have written there: the next one of the source cannot be applied.
-  await pair.target.admin.query(`INSERT INTO users VALUES (777777)`);
+  await pair.target.admin.query(`SELECT pg_replication_origin_create('test'), pg_replication_origin_session_setup('test');
+    INSERT INTO users VALUES (777777); SELECT pg_replication_origin_session_reset(), pg_replication_origin_drop('test')`);
   await pair.source.admin.query(`INSERT INTO users VALUES (777777)`);
   const { forward } = await until(
     'broken',

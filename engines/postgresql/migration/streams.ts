@@ -63,7 +63,7 @@ export async function startStream(
   await makeSlot(from, name);
   await transaction(to.client, async () => {
     const journal = await lockJournal(to.client, transfer.id);
-    if (!journal || journal.closing)
+    if (!journal || journal.closing || !journal.prepared)
       throw new WrongMomentError(`transfer ${transfer.id} is not prepared at the ${to.end}`);
     await to.client.query(
       `UPDATE shardwright.transfer SET ${stream}_verified = NULL${options.copy ? ', copied = true, copy = $2' : ''}
