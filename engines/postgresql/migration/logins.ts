@@ -104,7 +104,10 @@ export async function tablesOf(client: Client, logins: readonly string[]): Promi
   return rows.map(row => row.name);
 }
 
-/** Ends all sessions of the logins and waits until they are gone. True when they are. */
+/**
+ * Ends all sessions of the logins, after their rights are gone, and waits for those that are in a transaction. One that is not has
+ * to begin one to do anything, and sees then that it has no rights any more. True when none is left that could go on.
+ */
 export async function endSessions(
   client: Client,
   logins: readonly string[],
@@ -114,13 +117,13 @@ export async function endSessions(
   if (logins.length === 0) return true;
   const deadline = performance.now() + withinMs;
   for (;;) {
-    // Also those that appear meanwhile: a session that was logging in when its login was closed.
-    const { rowCount } = await client.query(
-      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY ($1)',
-      [logins],
-    );
-    if (rowCount === 0) return true;
+    const { rows } = await client.query<{ busy: boolean }>({
+      name: 'end sessions',
+      text: `SELECT xact_start IS NOT NULL AS busy, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY ($1)`,
+      values: [logins],
+    });
+    if (!rows.some(({ busy }) => busy)) return true;
     if (performance.now() > deadline) return false;
-    await pause(2);
+    await pause(1);
   }
 }

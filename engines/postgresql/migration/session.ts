@@ -27,7 +27,7 @@ import { preflight } from './preflight.ts';
 import { prepareEnd } from './prepare.ts';
 import { closeReaders, closeSuperseded, openReaders } from './readers.ts';
 import { sizeOfCopy } from './size-of-copy.ts';
-import { startStream } from './streams.ts';
+import { dropStream, startStream } from './streams.ts';
 import { verify } from './verify.ts';
 
 /** A statement failed that should not have. */
@@ -91,9 +91,14 @@ class PostgresTransfer implements TransferSession {
   }
 
   startBack(): Promise<void> {
-    return this.#both(ends =>
-      startStream(ends, this.#transfer, 'back', { copy: false, origin: this.#origin() }),
-    );
+    return this.#both(async ends => {
+      const { back, decided } = await observe(ends, this.#transfer);
+      // Before the cutover nothing depends on it; afterwards it is the only way back.
+      if (back.kind === 'Broken' && !decided) {
+        await dropStream(this.#ends, this.#transfer, 'back', this.#hooks.pace);
+      }
+      await startStream(ends, this.#transfer, 'back', { copy: false, origin: this.#origin() });
+    });
   }
 
   verify(stream: Stream, mode: 'Full' | 'Sample'): Promise<Verification> {

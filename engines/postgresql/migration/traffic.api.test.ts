@@ -97,57 +97,57 @@ test('given up before the cutover', async () => {
   expect(traffic.wrong).toEqual([]);
 });
 
-describe('a twin that is sabotaged is found out', () => {
-  const move = async (sabotage: Sabotage) => {
-    await begin({ sabotage });
-    await connectStreams(session);
-    await switchWriters(pair, session, 'target');
-    await traffic.progress(5_000);
-    await traffic.stop().catch((error: unknown) => traffic.wrong.push(String(error)));
-  };
+async function moveSabotaged(sabotage: Sabotage) {
+  await begin({ sabotage });
+  await connectStreams(session);
+  await switchWriters(pair, session, 'target');
+  await traffic.progress(5_000);
+  await traffic.stop().catch((error: unknown) => traffic.wrong.push(String(error)));
+}
 
+describe('a twin that is sabotaged is found out', () => {
   test('when sessions of the older generation stay', async () => {
-    await move('old sessions stay');
+    await moveSabotaged('old sessions stay');
     expect(traffic.wrong.join()).toContain('read on after the map was published');
   });
 
   test('when streams carry on what came by the other', async () => {
-    await move('no origin filter').catch(() => undefined);
+    await moveSabotaged('no origin filter').catch(() => undefined);
     expect(traffic.wrong.length).toBeGreaterThan(0);
   });
 });
 
-describe('an operator that dies right after the commit', () => {
-  class Crash extends Error {}
-  const crash = async (sabotage?: Sabotage) => {
-    const hooks = {
-      step: (done: string) => (done === 'committed' ? Promise.reject(new Crash()) : Promise.resolve()),
-      ...(sabotage && { sabotage }),
-    };
-    await begin(hooks);
-    await connectStreams(session);
-    const change = pair.switchTo('write', 'target');
-    await expect(session.fence(change, limits)).rejects.toThrow();
-    await session[Symbol.asyncDispose]();
-    // Its successor knows what the databases say, and nothing else.
-    session = await pair.open(transfer('t1'));
-    const { writes } = await session.observe();
-    if (writes === 'target') {
-      await session.fence(change, limits);
-      pair.publish(change);
-      await ensureBoth(pair);
-    } else await session.cleanUp('target');
+async function crashAfterCommit(sabotage?: Sabotage): Promise<void> {
+  const hooks = {
+    step: (done: string) =>
+      done === 'committed' ? Promise.reject(new Error('cut off here')) : Promise.resolve(),
+    ...(sabotage && { sabotage }),
   };
+  await begin(hooks);
+  await connectStreams(session);
+  const change = pair.switchTo('write', 'target');
+  await expect(session.fence(change, limits)).rejects.toThrow('cut off here');
+  await session[Symbol.asyncDispose]();
+  // Its successor knows what the databases say, and nothing else.
+  session = await pair.open(transfer('t1'));
+  const { writes } = await session.observe();
+  if (writes === 'target') {
+    await session.fence(change, limits);
+    pair.publish(change);
+    await ensureBoth(pair);
+  } else await session.cleanUp('target');
+}
 
+describe('an operator that dies right after the commit', () => {
   test('has left the record of its decision', async () => {
-    await crash();
+    await crashAfterCommit();
     expect(await traffic.progress()).toBe(true);
     await traffic.stop();
     expect(traffic.wrong).toEqual([]);
   });
 
   test('without it, nobody could write any more', async () => {
-    await crash('no decision record');
+    await crashAfterCommit('no decision record');
     expect(await traffic.progress(3_000)).toBe(false);
     await traffic.stop().catch(() => undefined);
   });
