@@ -10,31 +10,35 @@ import { PHASES } from './phase.ts';
 
 type Progress = NonNullable<ShardMigrationStatus['progress']>;
 
-/** Summed up over the transfers; undefined when none of them says anything. */
-export function progressOf(known: readonly Known[]): Progress | undefined {
-  if (known.length === 0) return undefined;
-  const sum = { rowsCopied: 0, rowsTotal: 0, bytesCopied: 0, bytesTotal: 0, lagBytes: 0 };
-  let [counted, streaming] = [false, false];
+/** Summed up over the transfers; what nobody speaks of any more stays as it was. Undefined when there is nothing to say. */
+export function progressOf(known: readonly Known[], before: Progress = {}): Progress | undefined {
+  const sum = { rowsCopied: 0, rowsTotal: 0, bytesCopied: 0, bytesTotal: 0 };
+  let lagBytes: number | undefined;
+  let copying = 0;
   for (const { view, transfer } of known) {
     // What flows is counted on the stream that leads.
     const stream = view.owners?.write === 'target' ? transfer.back : transfer.forward;
-    if (stream.kind === 'Streaming') {
-      sum.lagBytes += stream.lagBytes;
-      streaming = true;
-    } else if (stream.kind === 'Copying') {
-      sum.rowsCopied += stream.rowsDone;
-      sum.rowsTotal += Math.max(stream.rowsTotal, stream.rowsDone);
-      sum.bytesCopied += stream.bytesDone;
-      sum.bytesTotal += Math.max(stream.bytesTotal, stream.bytesDone);
-      counted = true;
-    }
+    if (stream.kind === 'Streaming') lagBytes = (lagBytes ?? 0) + Math.round(stream.lagBytes);
+    if (stream.kind !== 'Copying') continue;
+    copying++;
+    sum.rowsCopied += Math.round(stream.rowsDone);
+    sum.rowsTotal += Math.round(Math.max(stream.rowsTotal, stream.rowsDone));
+    sum.bytesCopied += Math.round(stream.bytesDone);
+    sum.bytesTotal += Math.round(Math.max(stream.bytesTotal, stream.bytesDone));
   }
-  const whole = Object.entries(sum).map(([name, value]) => [name, Math.round(value)]);
-  const { lagBytes, ...copied }: typeof sum = Object.fromEntries(whole);
-  return {
-    ...(counted ? { ...copied, percent: percentOf(copied) } : {}),
-    ...(streaming ? { lagBytes } : {}),
-  };
+  const { lagBytes: _lag, ...last } = before;
+  const copied =
+    copying > 0 ? { ...sum, percent: percentOf(sum) } : lagBytes === undefined ? last : whole(last);
+  const progress = { ...copied, ...(lagBytes === undefined ? {} : { lagBytes }) };
+  // A server-side apply makes null of a map that becomes empty.
+  return Object.keys(progress).length > 0 ? progress : undefined;
+}
+
+/** What streams has been copied to the end. */
+function whole(copied: Progress): Progress {
+  const { rowsTotal, bytesTotal } = copied;
+  if (rowsTotal === undefined || bytesTotal === undefined) return copied;
+  return { rowsTotal, rowsCopied: rowsTotal, bytesTotal, bytesCopied: bytesTotal, percent: 100 };
 }
 
 function percentOf({

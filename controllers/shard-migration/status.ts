@@ -18,8 +18,14 @@ export function migrationStatus(facts: MigrationFacts, decision: Decision, now: 
     view.observed.kind === 'Facts' ? [{ view, transfer: view.observed.facts }] : [],
   );
   const phase = phaseNow(status, decision, transfers);
-  const progress = progressOf(known) ?? status.progress;
-  const { waitingFor: _before, conditions = [], rollbackUntil: _until, ...kept } = status;
+  const progress = progressOf(known, status.progress);
+  const {
+    waitingFor: _before,
+    conditions = [],
+    rollbackUntil: _until,
+    progress: _progress,
+    ...kept
+  } = status;
   const started = status.startTime ?? (transfers ? timestamp(now) : undefined);
   return {
     ...kept,

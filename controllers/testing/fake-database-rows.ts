@@ -2,6 +2,7 @@
  * A database in memory, as far as moving data is about it: rows, logins by generation, and which login may see what. What a real
  * one refuses this one refuses too. For tests of who can read and write what at every instant of a migration.
  */
+import { StaleAccessError } from '#engines/errors.ts';
 import type { End } from '#engines/migration.ts';
 
 export type Kind = 'write' | 'read';
@@ -114,7 +115,9 @@ export class RowsDatabase {
   /** What the shard controller does with the generations of the map; an order that is out of date changes nothing. */
   ensureAccess(wanted: Readonly<Record<Kind, number>>): void {
     for (const kind of ['write', 'read'] as const) {
-      if (wanted[kind] < this.floor[kind]) return;
+      if (wanted[kind] < this.floor[kind]) {
+        throw new StaleAccessError(`${kind} ${wanted[kind]} is below ${this.floor[kind]}`);
+      }
     }
     for (const kind of ['write', 'read'] as const) {
       const last =

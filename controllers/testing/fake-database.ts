@@ -13,6 +13,8 @@ import type {
   ShardSession,
 } from '#engines/engine.ts';
 import { SchemaError, UnreachableError } from '#engines/errors.ts';
+import { realClock } from '#kernel/clock.ts';
+import { FakeTransfers } from './fake-transfer.ts';
 
 export interface FakeDatabase {
   access: AccessInput | undefined;
@@ -29,6 +31,8 @@ export class FakeDatabases {
   readonly moving = 'MOVING';
   /** No session can be opened. */
   unreachable = false;
+  /** Rows of the same databases, for migrations. */
+  readonly transfers = new FakeTransfers({ slots: 256, clock: realClock });
   onSwitchover: (shard: Shard, to: string) => Promise<void> = () => Promise.resolve();
   onRestart: (shard: Shard, member: string) => Promise<void> = () => Promise.resolve();
 
@@ -45,6 +49,7 @@ export class FakeDatabases {
   engine(real: Engine): Engine {
     return {
       ...real,
+      openTransfer: this.transfers.open,
       connect: (shard, target) =>
         this.unreachable
           ? Promise.reject(new UnreachableError(`${shard.metadata.name} does not answer`))
@@ -55,10 +60,12 @@ export class FakeDatabases {
   #open(shard: Shard, _target: ConnectTarget): ShardSession {
     const database = this.of(shard.metadata.namespace ?? '', shard.metadata.name);
     database.sessions++;
-    const { poison, moving } = this;
+    const { poison, moving, transfers } = this;
     const version = () => database.broadcasts.at(-1)?.version ?? 0n;
     return {
       ensureAccess(access) {
+        const { generation, readerGeneration } = access;
+        transfers.of(shard.metadata.name).ensureAccess({ write: generation, read: readerGeneration });
         database.access = access;
         return Promise.resolve([]);
       },

@@ -49,7 +49,8 @@ export interface FakeTransfersOptions {
 export class FakeTransfers {
   readonly slots: number;
   readonly #clock: Clock;
-  readonly #onStep: (step: string) => void;
+  /** Called before each step; throws to end the verb there. */
+  onStep: (step: string) => void;
   readonly #databases = new Map<string, RowsDatabase>();
   readonly #streams = new Map<string, Stream>();
   /** What the checks before the start find. */
@@ -61,7 +62,7 @@ export class FakeTransfers {
   constructor({ slots, clock, onStep = () => undefined }: FakeTransfersOptions) {
     this.slots = slots;
     this.#clock = clock;
-    this.#onStep = onStep;
+    this.onStep = onStep;
   }
 
   of(shard: string): RowsDatabase {
@@ -86,7 +87,7 @@ export class FakeTransfers {
         return Promise.reject(new UnreachableError(`no session with ${database.name}`));
       }
     }
-    return Promise.resolve(new FakeSession(this, transfer, found, this.#clock, this.#onStep));
+    return Promise.resolve(new FakeSession(this, transfer, found, this.#clock, step => this.onStep(step)));
   };
 
   stream(id: string, direction: 'forward' | 'back'): Stream | undefined {
@@ -106,9 +107,11 @@ export class FakeTransfers {
     for (const stream of this.#streams.values()) flow(stream, rows);
   }
 
-  /** Every stream loses its slot. */
-  loseSlots(): void {
-    for (const stream of this.#streams.values()) stream.broken ??= 'the slot is lost';
+  /** Every stream of a direction, or every one, loses its slot. */
+  loseSlots(direction?: 'forward' | 'back'): void {
+    for (const [name, stream] of this.#streams) {
+      if (direction === undefined || name.endsWith(direction)) stream.broken ??= 'the slot is lost';
+    }
   }
 
   connect(connected: boolean): void {

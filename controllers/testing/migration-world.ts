@@ -15,6 +15,7 @@ import type { ShardMigrationStatus } from '#crds/api/migration/status.ts';
 import { apiVersion } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
+import { StaleAccessError } from '#engines/errors.ts';
 import type { Switch } from '#engines/migration.ts';
 import type { Condition } from '#kernel/conditions.ts';
 import { ConflictError } from '#kernel/errors.ts';
@@ -244,7 +245,11 @@ export class MigrationWorld {
   tend(): void {
     this.#seeMap();
     for (const shard of this.map.shards) {
-      this.transfers.of(shard.name).ensureAccess({ write: shard.generation, read: shard.readerGeneration });
+      try {
+        this.transfers.of(shard.name).ensureAccess({ write: shard.generation, read: shard.readerGeneration });
+      } catch (error) {
+        if (!(error instanceof StaleAccessError)) throw error;
+      }
     }
   }
 
