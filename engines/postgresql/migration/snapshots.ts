@@ -30,17 +30,17 @@ export async function snapshotsGone(client: Client, since: string, pace: Pace): 
   }
 }
 
-/** Of clients, and of replicas as far as they report (hot_standby_feedback). In words. */
+/** Those that began before that transaction had ended: of clients, and of replicas as far as they report (hot_standby_feedback). In words. */
 export async function olderThan(client: Client, since: string): Promise<readonly string[]> {
   const { rows } = await client.query<{ told: string }>(
     `WITH since AS (SELECT ($1::numeric % 4294967296)::text::xid AS xid)
      SELECT format('%s (pid %s)', usename, pid) AS told FROM pg_stat_activity, since
-     WHERE usename ~ '^app(_|$)' AND age(backend_xmin) > age(xid)
+     WHERE usename ~ '^app(_|$)' AND age(backend_xmin) >= age(xid)
      UNION ALL
      SELECT format('replica %s', slot_name) FROM pg_replication_slots, since
-     WHERE slot_type = 'physical' AND active AND age(xmin) > age(xid)
+     WHERE slot_type = 'physical' AND active AND age(xmin) >= age(xid)
      UNION ALL
-     SELECT format('replica %s', application_name) FROM pg_stat_replication, since WHERE age(backend_xmin) > age(xid)
+     SELECT format('replica %s', application_name) FROM pg_stat_replication, since WHERE age(backend_xmin) >= age(xid)
      LIMIT 3`,
     [since],
   );

@@ -45,6 +45,8 @@ export class Pair implements AsyncDisposable {
   readonly #sharding: Sharding;
   readonly #peers: Readonly<Record<End, NonNullable<TransferEnd['peer']>>>;
   readonly #clients = new Set<Client>();
+  /** Replicas of the source that are said to be ready. */
+  standbys: readonly string[] = [];
   /** Who owns the partition by the map. */
   owner: { write: End; read: End } = { write: 'source', read: 'source' };
 
@@ -147,7 +149,7 @@ export class Pair implements AsyncDisposable {
     return {
       shard: this.shard(end),
       target: this.#connectTarget(end),
-      standbys: [],
+      standbys: end === 'source' ? this.standbys : [],
       peer: this.#peers[end],
     };
   }
@@ -158,6 +160,16 @@ export class Pair implements AsyncDisposable {
       { source: this.transferEnd('source'), target: this.transferEnd('target') },
       AbortSignal.timeout(120_000),
       { ...realHooks, ...hooks },
+    );
+  }
+
+  /** A session after the other end's shard was deleted. */
+  openAlone(transfer: Transfer, end: End): Promise<TransferSession> {
+    return openTransferWith(
+      transfer,
+      { [end]: this.transferEnd(end) },
+      AbortSignal.timeout(60_000),
+      realHooks,
     );
   }
 
