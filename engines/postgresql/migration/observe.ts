@@ -8,6 +8,7 @@ import { beginBuilding, INDEX_FAILURES } from './defer-indexes.ts';
 import { type EndState, queryEnd, tracesOf } from './end-query.ts';
 import type { Ends } from './ends.ts';
 import { type Journal, parseJournal, standing, verified } from './journal.ts';
+import { sweepReplicas } from './left-over-slots.ts';
 import { publisher, type Stream, streamName, streams, subscriber } from './names.ts';
 import { keepStandbys, sameList } from './standbys.ts';
 
@@ -30,6 +31,13 @@ async function mend(ends: Ends, end: End, state: EndState, id: string): Promise<
   const copies = state.subscriptions[streamName(id, 'forward')]?.tables;
   if (state.deferred.count > 0 && state.deferred.failures < INDEX_FAILURES && copies?.every(copied))
     await beginBuilding(ends[end], id);
+  const journal = parseJournal(state.journal);
+  if (journal && journal.swept !== state.timeline && (await sweepReplicas(ends[end], id))) {
+    await ends[end].client.query('UPDATE shardwright.transfer SET swept = $2 WHERE id = $1', [
+      id,
+      state.timeline,
+    ]);
+  }
   for (const { oid, settled, errors } of Object.values(state.subscriptions)) {
     if (settled && errors > 0)
       await ends[end].client.query('SELECT pg_stat_reset_subscription_stats($1::oid)', [oid]);
