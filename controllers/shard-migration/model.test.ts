@@ -3,7 +3,7 @@
  * order. The rules of MigrationWorld hold at every instant; once the faults are over, every migration comes to an end that the
  * rules allow, and leaves nothing.
  */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { MigrationWorld } from '#controllers/testing/migration-world.ts';
 import { assertNever } from '#kernel/assert-never.ts';
@@ -58,11 +58,15 @@ function heal(world: MigrationWorld): void {
   world.behind.clear();
 }
 
+function timesOf(what: Event): number {
+  return 'times' in what ? what.times : 0;
+}
+
 async function happen(world: MigrationWorld, name: string, what: Event): Promise<void> {
   if (!world.exists(name)) return;
   switch (what.kind) {
     case 'pass':
-      for (let i = 0; 'times' in what && i < what.times && world.exists(name); i++) {
+      for (let left = timesOf(what); left > 0 && world.exists(name); left--) {
         const againMs = await world.pass(name);
         await world.clock.advance(Math.min(againMs ?? 1000, 5000));
         world.work();

@@ -3,6 +3,7 @@
  * test is told before each, and may throw there, which is a crash at that point. Whatever breaks the contract - rows deleted at
  * their owner, a stream started over left-overs - is an error of its own, never silently done.
  */
+import type { Shard } from '#crds/api/shard.ts';
 import { EngineError, UnreachableError } from '#engines/errors.ts';
 import type {
   End,
@@ -19,7 +20,7 @@ import type {
   Verification,
 } from '#engines/migration.ts';
 import type { Clock } from '#kernel/clock.ts';
-import { type Journal, login, RowsDatabase } from './fake-database-rows.ts';
+import { type Journal, type Kind, login, RowsDatabase } from './fake-database-rows.ts';
 
 /** What a controller must never do. */
 export class ForbiddenVerbError extends Error {
@@ -87,7 +88,13 @@ export class FakeTransfers {
         return Promise.reject(new UnreachableError(`no session with ${database.name}`));
       }
     }
-    return Promise.resolve(new FakeSession(this, transfer, found, this.#clock, step => this.onStep(step)));
+    const inForce = {
+      source: source && generationsOf(source.shard),
+      target: target && generationsOf(target.shard),
+    };
+    return Promise.resolve(
+      new FakeSession(this, transfer, found, inForce, this.#clock, step => this.onStep(step)),
+    );
   };
 
   stream(id: string, direction: 'forward' | 'back'): Stream | undefined {
@@ -148,6 +155,8 @@ class FakeSession implements TransferSession {
   readonly #world: FakeTransfers;
   readonly #transfer: Transfer;
   readonly #found: Readonly<Record<End, RowsDatabase | undefined>>;
+  /** What each Shard was told to have open. */
+  readonly #inForce: Readonly<Record<End, Record<Kind, number> | undefined>>;
   readonly #clock: Clock;
   readonly #step: (step: string) => void;
 
@@ -155,12 +164,14 @@ class FakeSession implements TransferSession {
     world: FakeTransfers,
     transfer: Transfer,
     found: Readonly<Record<End, RowsDatabase | undefined>>,
+    inForce: Readonly<Record<End, Record<Kind, number> | undefined>>,
     clock: Clock,
     step: (step: string) => void,
   ) {
     this.#world = world;
     this.#transfer = transfer;
     this.#found = found;
+    this.#inForce = inForce;
     this.#clock = clock;
     this.#step = step;
   }
@@ -351,7 +362,9 @@ class FakeSession implements TransferSession {
   async closeSuperseded(): Promise<number> {
     for (const end of ['source', 'target'] as const) {
       const journal = this.#journal(end);
-      for (const name of journal?.superseded ?? []) this.#end(end).closeLogin(name);
+      for (const name of journal?.superseded ?? []) {
+        if (this.#newest(end, name) < 0) this.#end(end).closeLogin(name);
+      }
     }
     return 0;
   }
@@ -369,8 +382,8 @@ class FakeSession implements TransferSession {
       const database = this.#found[end];
       const journal = this.#journal(end);
       if (!database || !journal) continue;
-      for (const name of journal.superseded) database.closeLogin(name);
-      for (const name of journal.ahead) if (!this.#inForce(end, name)) database.closeLogin(name);
+      for (const name of journal.superseded) if (this.#newest(end, name) < 0) database.closeLogin(name);
+      for (const name of journal.ahead) if (this.#newest(end, name) > 0) database.closeLogin(name);
     }
     this.#world.dropStream(id, 'forward');
     this.#world.dropStream(id, 'back');
@@ -414,10 +427,11 @@ class FakeSession implements TransferSession {
     journal.ahead.add(after);
   }
 
-  /** What the Shard was told to have open. */
-  #inForce(end: End, name: string): boolean {
-    const database = this.#end(end);
-    return (['write', 'read'] as const).some(kind => login(kind, database.floor[kind]) === name);
+  /** Below 0 for a login older than what is in force, above for one that is ahead of it. */
+  #newest(end: End, name: string): number {
+    const [kind = '', generation = ''] = name.split(' ');
+    const side = kind === 'read' ? 'read' : 'write';
+    return Number(generation) - Math.max(this.#end(end).floor[side], this.#inForce[end]?.[side] ?? 0);
   }
 
   #deleteRows(database: RowsDatabase): boolean {
@@ -443,10 +457,7 @@ class FakeSession implements TransferSession {
       ],
       writers: database.generations('write'),
       readers: database.generations('read'),
-      superseded: [...(journal?.superseded ?? [])].filter(name => {
-        const [kind = '', generation = ''] = name.split(' ');
-        return Number(generation) < database.floor[kind === 'read' ? 'read' : 'write'];
-      }),
+      superseded: [...(journal?.superseded ?? [])].filter(name => this.#newest(end, name) < 0),
       oldestTransactionSeconds: this.#world.oldestTransactionSeconds,
       replicaLagBytes: 0,
     };
@@ -517,4 +528,8 @@ class NotPreparedError extends EngineError {
 
 function otherOf(end: End): End {
   return end === 'source' ? 'target' : 'source';
+}
+
+function generationsOf({ spec }: Shard): Record<Kind, number> {
+  return { write: spec.generation, read: spec.readerGeneration };
 }

@@ -96,6 +96,11 @@ async function keptLogins(
   return rows;
 }
 
+/** What the Shard was told: where `closeReaders` was never called, as its work was done already, the floor says less. */
+function inForce({ shard: { spec } }: OpenEnd, role: string): number {
+  return role.startsWith('app_ro_') ? spec.readerGeneration : spec.generation;
+}
+
 /** Ends idle sessions of superseded logins, and closes those logins that have none left. Returns how many remain. */
 export async function closeSuperseded(ends: Ends, transfer: Transfer): Promise<number> {
   const decision = await readDecision(ends, transfer.id);
@@ -106,7 +111,7 @@ export async function closeSuperseded(ends: Ends, transfer: Transfer): Promise<n
 
 async function closeAt(end: OpenEnd, transfer: Transfer): Promise<number> {
   const kept = (await keptLogins(end, transfer.id, 'grace')).filter(
-    ({ role, floor }) => generationOf(role) < floor,
+    ({ role, floor }) => generationOf(role) < Math.max(floor, inForce(end, role)),
   );
   let remain = 0;
   for (const { role, age } of kept) {
@@ -133,15 +138,13 @@ async function closeAt(end: OpenEnd, transfer: Transfer): Promise<number> {
 export async function closeKept(ends: OpenEnds, transfer: Transfer, hooks: Hooks): Promise<void> {
   for (const end of [ends.source, ends.target]) {
     if (!end) continue;
-    const { generation, readerGeneration } = end.shard.spec;
-    const inForce = (role: string) => (role.startsWith('app_ro_') ? readerGeneration : generation);
     const [ahead, grace] = [
       await keptLogins(end, transfer.id, 'ahead'),
       await keptLogins(end, transfer.id, 'grace'),
     ];
     const logins = [
-      ...ahead.filter(({ role, floor }) => generationOf(role) > Math.max(floor, inForce(role))),
-      ...grace.filter(({ role, floor }) => generationOf(role) < floor),
+      ...ahead.filter(({ role, floor }) => generationOf(role) > Math.max(floor, inForce(end, role))),
+      ...grace.filter(({ role, floor }) => generationOf(role) < Math.max(floor, inForce(end, role))),
     ].map(({ role }) => role);
     if (logins.length === 0) continue;
     await closeLogins(end, logins);
