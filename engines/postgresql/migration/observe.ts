@@ -1,6 +1,7 @@
 /**
  * Where a transfer is, from what both databases say; both are asked at once, one statement each. It sets right in passing what
- * would otherwise stand still unseen: the list of standbys that streams wait for, and indexes that are to be built after a copy.
+ * would otherwise stand still unseen: the list of standbys that streams wait for, slots that a former primary kept, and indexes that
+ * are to be built after a copy.
  */
 import type { End, EndFacts, StreamFacts, Transfer, TransferFacts } from '#engines/migration.ts';
 import { generationOf } from '../generation-login.ts';
