@@ -7,6 +7,7 @@ import { madeResources, ownResources, ShardClusters } from '#controllers/caches.
 import { isMapPage, readMap } from '#controllers/shard-map/config-maps.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { parseShardCluster } from '#crds/api/shard-cluster.ts';
+import type { Engine } from '#engines/engine.ts';
 import { postgresql } from '#engines/postgresql/engine.ts';
 import { type ApiTest, apiTest, eventually } from '#hack/api-test.ts';
 import { accessAuth } from '#hack/local-apiserver.ts';
@@ -41,6 +42,8 @@ export interface StartOptions {
   /** Called before every write; throws to refuse it. */
   readonly guardWrite?: () => void;
   readonly log?: Log;
+  /** In place of the simulated databases'. */
+  readonly engine?: Engine;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -131,7 +134,7 @@ function startOperator(
     }),
     auth: accessAuth(api.access),
     log: options.log ?? silentLog,
-    engines: [databases.engine(postgresql)],
+    engines: [options.engine ?? databases.engine(postgresql)],
     namespaces: [api.namespace],
     clientOptions: {
       ...(guardWrite ? { guardWrite } : {}),

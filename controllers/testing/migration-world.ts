@@ -74,6 +74,9 @@ export class MigrationWorld {
   #reconcile: ReturnType<typeof migrationReconciler>;
   #store: MapStore;
   #version = 1;
+  /** Epochs of maps with which nobody can count any more. */
+  readonly #refused = new Set<number>();
+  #known: { readonly from: string; readonly shards: readonly Shard[] } | undefined;
   #ready = false;
   #nextRow = 0;
   /** What was acknowledged, by row. */
@@ -262,8 +265,13 @@ export class MigrationWorld {
         throw new RuleBrokenError(`slot ${slot} has two writers: ${[...writers].join(', ')}`);
     }
     for (const map of this.maps) {
+      if (this.#refused.has(map.epoch)) continue;
       const seen = this.#scatter(map);
-      if (!seen) continue;
+      if (!seen) {
+        // A login that is closed stays so: generations are never used again.
+        this.#refused.add(map.epoch);
+        continue;
+      }
       for (const id of STEADY) {
         const times = seen.get(id) ?? 0;
         if (times !== 1)
@@ -469,7 +477,14 @@ export class MigrationWorld {
     return this.cluster && { ...this.cluster };
   }
 
+  /** Made once for what they follow from: parsing them is most of the work otherwise. */
   #shards(): readonly Shard[] {
+    const from = [this.map.epoch, ...this.unready, '/', ...this.behind, '/', ...this.#gone].join();
+    if (this.#known?.from !== from) this.#known = { from, shards: this.#makeShards() };
+    return this.#known.shards;
+  }
+
+  #makeShards(): readonly Shard[] {
     return this.map.shards
       .filter(({ name }) => !this.#gone.has(name))
       .map(shard => {

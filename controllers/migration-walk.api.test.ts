@@ -1,0 +1,139 @@
+/**
+ * A migration between two real PostgreSQL servers under a real API server. The operator is killed before a
+ * write to the API server, or before or after a verb in the databases; another one goes on. After each of them: every row is there, once,
+ * at its owner, and nothing of the migration is left.
+ */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { fleetHarness, fleetSpec, type Harness } from '#controllers/testing/fleet-harness.ts';
+import { RealDatabases } from '#controllers/testing/real-databases.ts';
+import { parseShardMigration } from '#crds/api/shard-migration.ts';
+import { eventually } from '#hack/api-test.ts';
+import { ShardMigrations } from './caches.ts';
+import { conditionStatus } from './conditions.ts';
+
+class KilledError extends Error {
+  override readonly name = 'KilledError';
+}
+
+/** Of all points every so many is walked, so that the walk takes minutes; the simulated databases see all of them. */
+const STRIDE = 7;
+const ROWS = 500;
+
+let cleanup: AsyncDisposableStack;
+
+beforeEach(() => {
+  cleanup = new AsyncDisposableStack();
+});
+
+afterEach(() => cleanup.disposeAsync());
+
+const isUp = (fleet: Harness) =>
+  fleet.until(
+    'Ready',
+    cluster =>
+      conditionStatus(cluster, 'Ready') === 'True' && conditionStatus(cluster, 'Reconciling') === 'False',
+  );
+
+test('killed at points of a move between real servers, it ends whole', { timeout: 580_000 }, async () => {
+  const fleet = await fleetHarness(cleanup);
+  const databases = cleanup.use(await RealDatabases.start(fleet.namespace));
+  const engine = databases.engine();
+  await fleet.client.create({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { namespace: fleet.namespace, name: 'sql' },
+    data: { '1.sql': 'CREATE TABLE t (id bigint PRIMARY KEY, v text NOT NULL)' },
+  });
+  await fleet.apply({ ...fleetSpec, schema: { configMaps: [{ name: 'sql' }] } });
+  const first = fleet.start({ engine });
+  await isUp(fleet);
+  await first[Symbol.asyncDispose]();
+
+  const [a, b] = [await databases.client('fleet-0'), await databases.client('fleet-1')];
+  const slot = '(hashint8extended(id, 0) & 255)';
+  const fill = (owned: string) =>
+    `INSERT INTO public.t SELECT id, 'row ' || id FROM generate_series(1, ${ROWS}) id WHERE ${slot} ${owned}`;
+  await a.query(fill('< 128'));
+  await b.query(fill('>= 128'));
+
+  let [from, to] = ['fleet-0', 'fleet-1'];
+  let [walks, killed] = [0, true];
+  for (let n = 0; killed; n += STRIDE) {
+    killed = await walk(fleet, databases, n, { from, to, ranges: [{ first: 0, last: 31 }] });
+    walks++;
+    [from, to] = [to, from];
+    const moved = `${slot} < 32`;
+    const count = async (client: typeof a, where: string) =>
+      Number(
+        (await client.query<{ n: string }>(`SELECT count(*) AS n FROM public.t WHERE ${where}`)).rows[0]?.n,
+      );
+    const [atA, atB] = [await count(a, moved), await count(b, moved)];
+    expect(from === 'fleet-1' ? atA : atB, `left behind, killed at ${n}`).toBe(0);
+    expect((await count(a, 'true')) + (await count(b, 'true')), `rows, killed at ${n}`).toBe(ROWS);
+    expect(await leftIn(a), `killed at ${n}`).toEqual([]);
+    expect(await leftIn(b), `killed at ${n}`).toEqual([]);
+  }
+  expect(walks).toBeGreaterThan(5);
+});
+
+async function walk(
+  fleet: Harness,
+  databases: RealDatabases,
+  killBefore: number,
+  slots: object,
+): Promise<boolean> {
+  const { client, namespace } = fleet;
+  const name = `walk-${killBefore}`;
+  let [points, killed, begun] = [0, false, false];
+  const point = (): void => {
+    if (!begun) return;
+    if (points >= killBefore) {
+      killed = true;
+      throw new KilledError(`before point ${points}`);
+    }
+    points++;
+  };
+  const migration = async () => parseShardMigration(await client.get(ShardMigrations, { namespace, name }));
+  const first = fleet.start({ engine: databases.engine(), guardWrite: point });
+  databases.onVerb = point;
+  await client.create({
+    apiVersion: ShardMigrations.apiVersion,
+    kind: ShardMigrations.kind,
+    metadata: { namespace, name },
+    spec: { cluster: { name: 'fleet' }, rollbackWindow: '1ms', slots },
+  });
+  begun = true;
+  await eventually(
+    async () => (killed || (await migration()).status?.phase === 'Completed' ? true : undefined),
+    90_000,
+  );
+  await first[Symbol.asyncDispose]();
+  databases.onVerb = () => undefined;
+  const second = fleet.start({ engine: databases.engine() });
+  let last: unknown;
+  try {
+    await eventually(async () => {
+      const { status } = await migration();
+      last = status;
+      return status?.phase === 'Completed' ? true : undefined;
+    }, 90_000);
+  } catch (cause) {
+    throw new Error(`killed at ${killBefore}, it stays: ${JSON.stringify(last, undefined, 1)}`, { cause });
+  }
+  await isUp(fleet);
+  await second[Symbol.asyncDispose]();
+  return killed;
+}
+
+/** What a migration could leave in a database. */
+async function leftIn(database: Awaited<ReturnType<RealDatabases['client']>>): Promise<readonly string[]> {
+  const { rows } = await database.query<{ what: string }>(`
+    SELECT 'publication ' || pubname AS what FROM pg_publication
+    UNION ALL SELECT 'subscription ' || subname FROM pg_subscription
+    UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots
+    UNION ALL SELECT 'policy ' || policyname FROM pg_policies WHERE schemaname = 'public'
+    UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = 'public.t'::regclass
+    UNION ALL SELECT 'login ' || rolname FROM pg_roles WHERE rolname LIKE 'shardwright_mover%'
+    UNION ALL SELECT 'journal ' || id FROM shardwright.transfer`);
+  return rows.map(({ what }) => what);
+}
