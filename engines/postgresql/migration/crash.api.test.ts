@@ -2,11 +2,13 @@
  * The fence cut off between any two of its steps, in both directions, and what its successor finds: nothing has happened or all
  * is decided, and one end can be written - never both, and not none for ever.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { End, Transfer, TransferSession } from '#engines/migration.ts';
 import { other } from './ends.ts';
 import { ends, Pair, until, value } from './testing/pair.ts';
 import { cleanAll, connectStreams, ensureBoth, limits } from './testing/steer.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const tables = [{ name: 'users', key: 'id' }];
 const transfer: Transfer = {

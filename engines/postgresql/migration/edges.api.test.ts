@@ -1,5 +1,5 @@
 /** What happens seldom: a standby that does not answer, transactions that look at an older state, an end that is gone. */
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Transfer, TransferSession } from '#engines/migration.ts';
 import { Pair, until, value } from './testing/pair.ts';
 import {
@@ -10,6 +10,8 @@ import {
   switchReaders,
   switchWriters,
 } from './testing/steer.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const tables = [{ name: 'users', key: 'id' }];
 const transfer: Transfer = {

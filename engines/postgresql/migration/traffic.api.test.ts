@@ -1,5 +1,5 @@
 /** An application at work while data moves, back and forth: it loses nothing, and nothing is there twice. Sabotaged, it notices. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Transfer, TransferSession } from '#engines/migration.ts';
 import type { Hooks, Sabotage } from './hooks.ts';
 import { Pair } from './testing/pair.ts';
@@ -13,6 +13,9 @@ import {
   switchWriters,
 } from './testing/steer.ts';
 import { Traffic, trafficSchema, trafficTables } from './testing/traffic.ts';
+
+// Whole stories, each with two servers and an application: a busy machine takes its time.
+vi.setConfig({ testTimeout: 240_000 });
 
 const moves = (slot: number) => slot >= 128;
 const transfer = (id: string): Transfer => ({

@@ -158,7 +158,7 @@ export class Pair implements AsyncDisposable {
     return openTransferWith(
       transfer,
       { source: this.transferEnd('source'), target: this.transferEnd('target') },
-      AbortSignal.timeout(120_000),
+      AbortSignal.timeout(300_000),
       { ...realHooks, ...hooks },
     );
   }

@@ -86,7 +86,7 @@ export class Traffic {
   }
 
   /** Whether every account is written to again within the time. */
-  async progress(patienceMs = 15_000): Promise<boolean> {
+  async progress(patienceMs = 60_000): Promise<boolean> {
     const before = new Map(this.#versions);
     const deadline = performance.now() + patienceMs;
     const done = (id: number) => this.#versionOf(id) > (before.get(id) ?? 0);
