@@ -130,6 +130,8 @@ function copy(facts: MigrationFacts, known: readonly Known[]): Decision | undefi
   for (const { view, transfer } of known) {
     if (view.owners?.write !== 'source') continue;
     const step = copyStep(facts, view, transfer);
+    // The generations of the next switch follow from the map that this one makes: never two of them at once.
+    if (step.switches) return act('SettingUp', `${nameOf(view)}: ${step.doing ?? ''}`, ...step.actions);
     if (step.copying) copying++;
     actions.push(...step.actions);
     if (step.doing !== undefined) doing.push(`${nameOf(view)}: ${step.doing}`);
@@ -143,6 +145,8 @@ interface CopyStep {
   readonly actions: readonly Action[];
   readonly doing?: string;
   readonly copying?: boolean;
+  /** Owners change. */
+  readonly switches?: boolean;
 }
 
 function copyStep(facts: MigrationFacts, view: TransferView, transfer: TransferFacts): CopyStep {
@@ -159,7 +163,12 @@ function copyStep(facts: MigrationFacts, view: TransferView, transfer: TransferF
       const doing = `copying again (${forward.reason}: ${forward.message})`;
       const change = view.owners?.read === 'target' && map && nextSwitch(map.map, view, 'read', 'source');
       // Nothing reads from a target that is about to be emptied.
-      if (change) return { actions: switchReaders(view, change), doing: `giving reads back before ${doing}` };
+      if (change)
+        return {
+          actions: switchReaders(view, change),
+          doing: `giving reads back before ${doing}`,
+          switches: true,
+        };
       const why = `${forward.reason}: ${forward.message}`;
       const closing = unclosedReaders(facts, view, 'source');
       if (closing) return { actions: [{ kind: 'CloseReaders', transfer: id, change: closing }], doing };

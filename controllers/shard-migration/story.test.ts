@@ -138,6 +138,18 @@ test('a slot that is lost after reads have switched', async () => {
   await expect(told()).toMatchFileSnapshot(file('a-slot-that-is-lost-after-reads-have-switched'));
 });
 
+test('two slots that are lost after reads have switched', async () => {
+  world = await MigrationWorld.create({ shards: 1, wanted: 3, empty: 2 });
+  world.create('split', { split: { shard: 'social-0', into: 3 }, cutover: { mode: 'Manual' } });
+  await reaches('split', 'WaitingForApproval');
+  world.transfers.loseSlots('forward');
+  await reaches('split', 'Copying');
+  world.edit('split', { cutover: { mode: 'Automatic' } });
+  await ends('split', 'Completed');
+  world.checkEnd();
+  await expect(told()).toMatchFileSnapshot(file('two-slots-that-are-lost'));
+});
+
 test('a row that differs before reads switch', async () => {
   world.create('split', split);
   await reaches('split', 'Copying');
