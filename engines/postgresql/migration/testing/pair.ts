@@ -91,12 +91,17 @@ export class Pair implements AsyncDisposable {
       source: { host: a.address, port: 5432, rootCertificate: trustedByB },
       target: { host: b.address, port: 5432, rootCertificate: trustedByA },
     });
-    for (const end of ends) {
-      await using session = await pair.session(end);
-      await session.ensureAccess(pair.access(end));
-      await session.applySchema([{ name: '1.sql', sql: schema }]);
-      await session.ensureAccess(pair.access(end));
-      await pair[end].admin.connect();
+    try {
+      for (const end of ends) {
+        await using session = await pair.session(end);
+        await session.ensureAccess(pair.access(end));
+        await session.applySchema([{ name: '1.sql', sql: schema }]);
+        await session.ensureAccess(pair.access(end));
+        await pair[end].admin.connect();
+      }
+    } catch (error) {
+      await pair[Symbol.asyncDispose]();
+      throw error;
     }
     return pair;
   }
