@@ -59,6 +59,8 @@ export class FakeTransfers {
   /** The next fences undo themselves, for these reasons. */
   undo: string[] = [];
   oldestTransactionSeconds = 0;
+  /** What is left out, for twins of tests that must fail. */
+  sabotage: 'comparing' | 'the decision record' | undefined;
 
   constructor({ slots, clock, onStep = () => undefined }: FakeTransfersOptions) {
     this.slots = slots;
@@ -282,12 +284,16 @@ class FakeSession implements TransferSession {
     const differences = moving
       .filter(id => source.rows.get(id) !== target.rows.get(id))
       .map(id => `t ${id}: ${source.rows.get(id) ?? '(none)'} is ${target.rows.get(id) ?? '(none)'}`);
-    if (differences.length === 0) {
+    if (differences.length === 0 || this.#world.sabotage === 'comparing') {
       const at = this.#clock.now().toISOString();
       if (direction === 'forward') this.#prepared('target').forwardVerified = at;
       else this.#prepared('source').backVerified = at;
     }
-    return { matches: differences.length === 0, rows: moving.length, differences: differences.slice(0, 3) };
+    return {
+      matches: differences.length === 0 || this.#world.sabotage === 'comparing',
+      rows: moving.length,
+      differences: differences.slice(0, 3),
+    };
   }
 
   async openReaders(change: Switch): Promise<void> {
@@ -344,12 +350,13 @@ class FakeSession implements TransferSession {
       this.#step('arrived');
       losing.closeLogin(login('write', generations[loser].from));
       losing.floor.write = Math.max(losing.floor.write, generations[loser].to);
-      this.#prepared(loser).decision = {
+      const decision = {
         writes: to,
         at: this.#clock.now().toISOString(),
         stallMs: 7,
         generations: { source: generations.source.to, target: generations.target.to },
       };
+      if (this.#world.sabotage !== 'the decision record') this.#prepared(loser).decision = decision;
     } finally {
       losing.locked = false;
     }

@@ -66,6 +66,8 @@ export class MigrationWorld {
   points = 0;
   /** The operator is killed when it comes to this point. */
   crashAt = Number.POSITIVE_INFINITY;
+  /** Or to a step of this name. */
+  crashBefore: string | undefined;
   /** What the rules are checked with is known to be false for a while: for twins that must fail. */
   readonly #migrations = new Map<string, KubeObject>();
   readonly #handlers = new Set<(event: StoreEvent<KubeObject>) => void>();
@@ -352,7 +354,8 @@ export class MigrationWorld {
 
   #passPoint(what: string): void {
     this.#seeMap();
-    if (this.points++ === this.crashAt) {
+    if (this.points++ === this.crashAt || what === this.crashBefore) {
+      this.crashBefore = undefined;
       this.#say(`  killed before: ${what}`);
       throw new KilledError(what);
     }
