@@ -41,9 +41,13 @@ export async function publish(pass: Pass, action: Action & { readonly kind: 'Pub
     side: change.side,
     generations: { from: change.generations[from].to, to: change.generations[to].to },
   };
+  let visibleAtMs: number | undefined;
   const map = await deps.maps.publish(fleetOf(facts), {
     by: markOf(uidOf(facts), action),
     change: current => settleMove(current, move),
+    visible: () => {
+      visibleAtMs = deps.clock.monotonicMs();
+    },
     signal: context.signal,
   });
   const { fenced } = pass;
@@ -54,7 +58,8 @@ export async function publish(pass: Pass, action: Action & { readonly kind: 'Pub
     return undefined;
   }
   // Writers wait until they can know of the new owner.
-  const stallMs = fenced && Math.ceil(fenced.stallMs + deps.clock.monotonicMs() - fenced.atMs);
+  const stallMs =
+    fenced && Math.ceil(fenced.stallMs + (visibleAtMs ?? deps.clock.monotonicMs()) - fenced.atMs);
   const time = timestamp(deps.clock.now());
   await record(status => ({
     ...status,
