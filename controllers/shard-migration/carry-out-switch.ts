@@ -14,7 +14,8 @@ export async function fence(pass: Pass, action: Action & { readonly kind: 'Fence
   context.log.info({ transfer, to: change.to }, 'switching writes');
   const result = await (await sessionOf(pass, transfer)).fence(change, limits);
   if (result.kind === 'Fenced') {
-    pass.fenced = { stallMs: result.stallMs, atMs: deps.clock.monotonicMs() };
+    const stallMs = result.stallMs + sinceDecided(pass, action);
+    pass.fenced = { stallMs, atMs: deps.clock.monotonicMs() };
     return undefined;
   }
   await deps.maps.unmark(fleetOf(facts), markOf(uidOf(facts), action), context.signal);
@@ -82,4 +83,16 @@ export async function publish(pass: Pass, action: Action & { readonly kind: 'Pub
     `writes go to ${move.to} now, epoch ${map.epoch}${stall}`,
   );
   return undefined;
+}
+
+/** How long writers have been waiting already for somebody to finish what an earlier pass decided. */
+function sinceDecided(
+  { deps, facts }: Pass,
+  { transfer, change }: Action & { readonly kind: 'Fence' },
+): number {
+  const observed = facts.transfers.find(({ plan }) => plan.id === transfer)?.observed;
+  if (observed?.kind !== 'Facts') return 0;
+  const { decided, writes } = observed.facts;
+  if (!decided || writes !== change.to) return 0;
+  return Math.max(0, deps.clock.now().getTime() - Date.parse(decided.at));
 }
