@@ -76,10 +76,20 @@ async function interruptible(
   const signal = AbortSignal.any([context.signal, unchanged.signal, deadline]);
   await using sessions = new TransferSessions(deps, facts.migration, signal);
   try {
-    await work(sessions);
+    // Whatever hangs, even where no signal reaches: the next pass begins anew.
+    await Promise.race([work(sessions), aborted(signal)]);
     return true;
   } catch (error) {
     if (unchanged.signal.aborted && !context.signal.aborted) return false;
     throw error;
   }
+}
+
+/** Rejects when the signal aborts. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const give = () => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
+    if (signal.aborted) give();
+    else signal.addEventListener('abort', give, { once: true });
+  });
 }

@@ -7,7 +7,7 @@ import { Client, DatabaseError } from 'pg';
 import type { SchemaFile } from '#engines/engine.ts';
 import { SchemaError } from '#engines/errors.ts';
 import { scramVerifier } from '#engines/scram.ts';
-import { messageOf, sqlState, transaction } from './connection.ts';
+import { disconnect, messageOf, sqlState, transaction } from './connection.ts';
 import { roles } from './names.ts';
 import { schemaLogin } from './schema-sql.ts';
 import { quoteIdentifier, quoteLiteral } from './sql-text.ts';
@@ -45,7 +45,7 @@ export async function applySchema(
     try {
       return await applyInOrder(client, pending);
     } finally {
-      await client.end().catch(() => undefined);
+      await disconnect(client);
     }
   } finally {
     await admin.query(`ALTER ROLE ${login} NOLOGIN PASSWORD NULL`).catch(() => undefined);

@@ -1,4 +1,5 @@
 /** One connection to a member: TLS checked against the fleet's authority, deadlines on the server's side too. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
 import { UnreachableError } from '#engines/errors.ts';
 import { ports } from './names.ts';
@@ -41,7 +42,9 @@ export async function connect(target: ConnectionTarget, signal: AbortSignal): Pr
     options: options.join(' '),
     application_name: 'shardwright',
     connectionTimeoutMillis: 5000,
+    // A connection that died in silence is noticed.
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     ssl: { ca: target.ca, servername: target.serverName, minVersion: 'TLSv1.2' },
   };
   const client = new Client(config);
@@ -61,6 +64,15 @@ export async function connect(target: ConnectionTarget, signal: AbortSignal): Pr
       { cause },
     );
   }
+}
+
+/** A server that does not take leave is left. */
+const FAREWELL_MS = 5000;
+
+/** Ends a connection; resolves in any case, soon. */
+export async function disconnect(client: Client): Promise<void> {
+  const farewell = client.end().catch(() => undefined);
+  await Promise.race([farewell, sleep(FAREWELL_MS, undefined, { ref: false })]);
 }
 
 /** SQLSTATE of an error that the server sent. */

@@ -15,7 +15,7 @@ import type {
 import { RestartError, SwitchoverError, UnreachableError } from '#engines/errors.ts';
 import { createDatabase, ensureAccess } from './access.ts';
 import { applySchema } from './apply-schema.ts';
-import { administrative, connect, sqlState } from './connection.ts';
+import { administrative, connect, disconnect, sqlState } from './connection.ts';
 import { roles, serverNames } from './names.ts';
 import { namespaceOf } from './object.ts';
 import { callPatroni, type RestAnswer } from './patroni-rest.ts';
@@ -63,7 +63,7 @@ class Opener {
     try {
       await createDatabase(other, database);
     } finally {
-      await other.end().catch(() => undefined);
+      await disconnect(other);
     }
     return this.#connect(database);
   }
@@ -160,7 +160,7 @@ class PostgresSession implements ShardSession {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#client.end().catch(() => undefined);
+    await disconnect(this.#client);
   }
 
   #rest(member: MemberAddress, path: string, body: Readonly<Record<string, unknown>>): Promise<RestAnswer> {

@@ -7,6 +7,7 @@
  */
 import { EngineError } from '#engines/errors.ts';
 import type { Transfer } from '#engines/migration.ts';
+import { disconnect } from '../connection.ts';
 import { quoteLiteral } from '../sql-text.ts';
 import { passSetting } from '../transfer-schema-sql.ts';
 import type { OpenEnd } from './ends.ts';
@@ -90,7 +91,7 @@ export async function beginBuilding(end: OpenEnd, id: string): Promise<void> {
   void builder
     .query(build(id))
     .catch(() => undefined)
-    .finally(() => void builder.end().catch(() => undefined));
+    .finally(() => void disconnect(builder));
 }
 
 /** Builds what was deferred, and waits for it: for tables without rows. Throws {@link IndexBuildError}. */
@@ -102,7 +103,7 @@ export async function restoreIndexes(end: OpenEnd, id: string): Promise<void> {
   try {
     await builder.query(build(id));
   } finally {
-    await builder.end().catch(() => undefined);
+    await disconnect(builder);
   }
   const { rows } = await end.client.query<{ definition: string; message: string | null }>(
     'SELECT definition, message FROM shardwright.deferred_index WHERE transfer = $1 LIMIT 1',

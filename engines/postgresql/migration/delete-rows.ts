@@ -5,7 +5,7 @@
 import type { Client } from 'pg';
 import { EngineError } from '#engines/errors.ts';
 import type { End, Transfer } from '#engines/migration.ts';
-import { transaction } from '../connection.ts';
+import { disconnect, transaction } from '../connection.ts';
 import type { OpenEnd } from './ends.ts';
 import { lockJournal } from './journal.ts';
 import { publisher, streamName, streams, subscriber } from './names.ts';
@@ -37,7 +37,7 @@ export async function deleteRows(end: OpenEnd, transfer: Transfer, pace: Pace): 
     }
     return await deleteInBatches(client, end.end, transfer, pace);
   } finally {
-    await client.end().catch(() => undefined);
+    await disconnect(client);
   }
 }
 

@@ -6,7 +6,7 @@ import type { Client } from 'pg';
 import type { Shard } from '#crds/api/shard.ts';
 import { EngineError } from '#engines/errors.ts';
 import type { End, TransferEnd } from '#engines/migration.ts';
-import { administrative, connect } from '../connection.ts';
+import { administrative, connect, disconnect } from '../connection.ts';
 import { roles, serverNames } from '../names.ts';
 import { namespaceOf } from '../object.ts';
 import { passSetting } from '../transfer-schema-sql.ts';
@@ -80,7 +80,7 @@ export async function openEnds(
     return { end, shard, given, serverName, client: await another(), open: another };
   };
   const close = async () => {
-    await Promise.all([...clients].map(client => client.end().catch(() => undefined)));
+    await Promise.all([...clients].map(disconnect));
   };
   const opened = await Promise.allSettled([
     ends.source && open('source', ends.source),

@@ -6,7 +6,7 @@
 import type { Client } from 'pg';
 import { EngineError } from '#engines/errors.ts';
 import type { FenceLimits, FenceResult, Switch, Transfer } from '#engines/migration.ts';
-import { messageOf, sqlState, transaction } from '../connection.ts';
+import { disconnect, messageOf, sqlState, transaction } from '../connection.ts';
 import { roles } from '../names.ts';
 import { quoteLiteral } from '../sql-text.ts';
 import { type Ends, type OpenEnd, other } from './ends.ts';
@@ -81,7 +81,7 @@ export async function fence(
     return result;
   } finally {
     const { lock, mark, poll, sequence } = parties;
-    await Promise.all([lock, mark, poll, sequence].map(client => client.end().catch(() => undefined)));
+    await Promise.all([lock, mark, poll, sequence].map(disconnect));
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Client } from 'pg';
 import { UnreachableError } from '#engines/errors.ts';
-import { administrative, connect } from '../connection.ts';
+import { administrative, connect, disconnect } from '../connection.ts';
 import { roles } from '../names.ts';
 import { namespaceOf } from '../object.ts';
 import type { OpenEnd } from './ends.ts';
@@ -45,7 +45,7 @@ async function sweepReplica(
       await dropLeftOver(client, id);
       return true;
     } finally {
-      await client.end().catch(() => undefined);
+      await disconnect(client);
     }
   } catch (error) {
     if (error instanceof UnreachableError) return false;

@@ -4,7 +4,7 @@
  */
 import type { Client } from 'pg';
 import type { Estimate, Finding, Transfer } from '#engines/migration.ts';
-import { sqlState } from '../connection.ts';
+import { disconnect, sqlState } from '../connection.ts';
 import { fullTableName } from '../sql-text.ts';
 import type { Ends, OpenEnd } from './ends.ts';
 import { type DetailedEstimate, estimate } from './estimate.ts';
@@ -133,7 +133,7 @@ async function using<T>(end: OpenEnd, work: (client: Client) => Promise<T>): Pro
   try {
     return await work(client);
   } finally {
-    await client.end().catch(() => undefined);
+    await disconnect(client);
   }
 }
 

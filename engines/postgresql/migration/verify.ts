@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { End, Transfer, TransferTable, Verification } from '#engines/migration.ts';
+import { disconnect } from '../connection.ts';
 import type { Ends } from './ends.ts';
 import { publisher, type Stream, subscriber } from './names.ts';
 import { partitionPredicate } from './predicate.ts';
@@ -91,7 +92,7 @@ export async function verify(
     const { rows, differences } = comparison;
     return { matches: differences.length === 0, rows, differences: differences.slice(0, DIFFERENCES) };
   } finally {
-    await Promise.all(clients.map(client => client.end().catch(() => undefined)));
+    await Promise.all(clients.map(disconnect));
   }
 }
 
