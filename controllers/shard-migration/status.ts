@@ -5,7 +5,7 @@ import { assertNever } from '#kernel/assert-never.ts';
 import { setConditions, timestamp } from '#kernel/conditions.ts';
 import { keptUntil } from './decide-keeping.ts';
 import type { Decision } from './decision.ts';
-import type { Known, MigrationFacts, TransferView } from './facts.ts';
+import { ENDED, type Known, type MigrationFacts, type TransferView } from './facts.ts';
 import { leastPhase, phaseOf } from './phase.ts';
 import { describeOperation } from './planning.ts';
 import { progressOf, withPhase } from './progress.ts';
@@ -13,6 +13,8 @@ import { progressOf, withPhase } from './progress.ts';
 /** The whole status; what is not known anew stays. */
 export function migrationStatus(facts: MigrationFacts, decision: Decision, now: Date): ShardMigrationStatus {
   const { migration, status } = facts;
+  // What is still done for one that has ended is no news of it; nor may it seem under way again.
+  if (status.phase !== undefined && ENDED.has(status.phase) && decision.kind !== 'Done') return status;
   const transfers = facts.transfers.length > 0 ? facts.transfers.map(reached) : status.transfers;
   const known = facts.transfers.flatMap((view): readonly Known[] =>
     view.observed.kind === 'Facts' ? [{ view, transfer: view.observed.facts }] : [],
