@@ -42,7 +42,7 @@ export async function startLoad(namespace: TestNamespace, options: LoadOptions =
   const shape = shapeSchema.parse(given);
   const config = { durationMs: 1_800_000, ...rest, shape, ballast: ballastPerOwner * shape.owners };
   const name = `load-${fleet}`;
-  await clearAccounts(namespace, fleet);
+  await clearTables(namespace, fleet, config.ballast);
   const program = await startProgram(namespace, {
     name,
     app: 'load',
@@ -72,7 +72,7 @@ export async function startLoad(namespace: TestNamespace, options: LoadOptions =
   };
 }
 
-/** Dead weight for every account that is there, so that a copy takes its time. Rows of an earlier load stay. */
+/** Dead weight for every account that is there, so that a copy takes its time. */
 async function addBallast(
   namespace: TestNamespace,
   fleet: string,
@@ -80,20 +80,29 @@ async function addBallast(
   geo: boolean,
 ): Promise<void> {
   const key = geo ? 'owner, region' : 'owner';
-  const fill = `INSERT INTO ballast (${key}, n, body)
-    SELECT ${key}, n, repeat(md5(n::text), 3) FROM accounts, generate_series(1, ${perOwner}) AS n
-    ON CONFLICT DO NOTHING`;
-  for (const { metadata } of await namespace.shards(fleet)) {
-    await superuserSql(namespace, await namespace.primaryOf(metadata.name), fill);
-  }
+  await everywhere(
+    namespace,
+    fleet,
+    `INSERT INTO ballast (${key}, n, body)
+     SELECT ${key}, n, repeat(md5(n::text), 3) FROM accounts, generate_series(1, ${perOwner}) AS n
+     ON CONFLICT DO NOTHING`,
+  );
 }
 
-/** Dead weight stays. */
-async function clearAccounts(namespace: TestNamespace, fleet: string): Promise<void> {
-  for (const shard of await namespace.shards(fleet)) {
-    const primary = await namespace.primaryOf(shard.metadata.name);
-    await superuserSql(namespace, primary, 'TRUNCATE accounts, pots, entries');
+/** What an earlier load has left; its dead weight stays if it is of use to this one. */
+async function clearTables(namespace: TestNamespace, fleet: string, ballast: number): Promise<void> {
+  const counts = await everywhere(namespace, fleet, 'SELECT count(*) FROM ballast');
+  const stays = counts.reduce((sum, count) => sum + Number(count), 0) === ballast;
+  await everywhere(namespace, fleet, `TRUNCATE accounts, pots, entries${stays ? '' : ', ballast'}`);
+}
+
+/** On the primary of each shard, as the superuser. The last line that each says. */
+async function everywhere(namespace: TestNamespace, fleet: string, sql: string): Promise<string[]> {
+  const said: string[] = [];
+  for (const { metadata } of await namespace.shards(fleet)) {
+    said.push((await superuserSql(namespace, await namespace.primaryOf(metadata.name), sql)).at(-1) ?? '');
   }
+  return said;
 }
 
 /** What must not be, in words; empty when all is well. */

@@ -60,8 +60,11 @@ it('refuses DDL and TRUNCATE on moving tables with a message that names the migr
 it('applies a schema file when the migration that was in its way has ended', async () => {
   const ns = space.current;
   await ns.apply(schema('load-schema', second));
-  const waiting = await ns.until(ShardClusters, 'fleet', hasCondition('SchemaApplied', 'False'));
-  expect(conditionOf(waiting, 'SchemaApplied')?.message).toContain('moving');
+  await ns.until(ShardClusters, 'fleet', object => {
+    const condition = object && conditionOf(object, 'SchemaApplied');
+    const says = condition?.status === 'False' && condition.message.includes('moving');
+    return says ? undefined : `SchemaApplied says: ${condition?.message}`;
+  });
   expect(new Set(await columns())).toEqual(new Set(['owner version']));
   await patchMigration(ns, 'moving', { cutover: { approved: true } });
   await endedAs(ns, 'moving', 'Completed');

@@ -58,6 +58,9 @@ export async function startProgram(namespace: TestNamespace, options: ProgramOpt
     metadata: { name },
     data: { 'program.mjs': await bundled(options.entryPoint) },
   });
+  // One that a failed test has left behind.
+  await namespace.delete(Pods, name, { gracePeriodSeconds: 0 }).catch(() => undefined);
+  await namespace.gone(Pods, name);
   await namespace.apply(podOf(options, options.image ?? namespace.operator.image));
   await namespace.until(Pods, name, pod =>
     pod?.status?.phase === 'Running' ? undefined : `the pod is ${pod?.status?.phase}`,
