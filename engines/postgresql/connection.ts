@@ -50,11 +50,17 @@ export async function connect(target: ConnectionTarget, signal: AbortSignal): Pr
   const client = new Client(config);
   // A lost connection is reported by the query that it breaks; without a listener it would end the process.
   client.on('error', () => undefined);
-  const cut = () => void client.end().catch(() => undefined);
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  aborted.catch(() => undefined);
+  const cut = () => {
+    // The driver never answers a connect() that end() came upon.
+    reject(new Error('given up', { cause: signal.reason }));
+    void client.end().catch(() => undefined);
+  };
   signal.addEventListener('abort', cut, { once: true });
   client.once('end', () => signal.removeEventListener('abort', cut));
   try {
-    await client.connect();
+    await Promise.race([client.connect(), aborted]);
     return client;
   } catch (cause) {
     signal.removeEventListener('abort', cut);

@@ -1,6 +1,9 @@
 /** What happens seldom: a standby that does not answer, transactions that look at an older state, an end that is gone. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Transfer, TransferSession } from '#engines/migration.ts';
+import { realHooks } from './hooks.ts';
+import { openTransferWith } from './session.ts';
 import { Pair, until, value } from './testing/pair.ts';
 import {
   cleanAll,
@@ -166,4 +169,29 @@ test('writes wait no longer than they may', async () => {
   expect(waited.rowCount).toBe(1);
   await writer.query('COMMIT');
   await writer.end();
+});
+
+test('what is cut off at any moment ends', async () => {
+  await connectStreams(session);
+  const outcomes = [];
+  for (let i = 0; i < 24; i++) {
+    const abort = new AbortController();
+    const cut = async () => {
+      await using own = await openTransferWith(
+        transfer,
+        { source: pair.transferEnd('source'), target: pair.transferEnd('target') },
+        abort.signal,
+        realHooks,
+      );
+      await own.verify('forward', 'Full');
+    };
+    const work = cut().then(
+      () => 'ended',
+      () => 'ended',
+    );
+    await sleep(i * 4);
+    abort.abort(new Error('something else is wanted'));
+    outcomes.push(await Promise.race([work, sleep(20_000, 'hangs', { ref: false })]));
+  }
+  expect(new Set(outcomes)).toEqual(new Set(['ended']));
 });
