@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Shards } from '#controllers/caches.ts';
 import { conditionStatus, findCondition } from '#controllers/conditions.ts';
@@ -301,6 +302,8 @@ describe('day two', () => {
     await fleet.apply();
     fleet.start();
     await fleet.until('Ready', isReady);
+    // Ages are whole seconds: what is as old as its ServiceAccount was made with it.
+    await sleep(1100);
     const order = await renewals(() =>
       Promise.all(['fleet-0', 'fleet-1'].map(name => fleet.client.delete(ServiceAccounts, at(name)))),
     );
