@@ -1,6 +1,6 @@
 /**
  * Whatever dies, and whenever: a migration comes to its end, no acknowledged write is lost or doubled, every scatter is right,
- * and nothing stays. A part of the table by default; `make matrix`, or MATRIX=all, takes all of it.
+ * and nothing stays. `make matrix`, or MATRIX=all, takes the whole table, MATRIX=part a part that covers every fault and phase.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { annotations } from '#crds/api/names.ts';

@@ -86,7 +86,7 @@ const cover: readonly Cell[] = [
  * `operator killed in SwitchWrites`.
  */
 export function cellsOf(matrix: string | undefined): readonly Cell[] {
-  if (matrix === undefined || matrix === '') return cover;
+  if (matrix === undefined || matrix === 'part') return cover;
   const names = Object.keys(faults).filter((name): name is FaultName => name in faults);
   const all = faultPhases.flatMap(phase => names.map((name): Cell => [name, phase]));
   const found = matrix === 'all' ? all : all.filter(cell => nameOfCell(cell).includes(matrix));
