@@ -6,7 +6,7 @@ import { conditionOf, hasCondition } from '#test-e2e/support/conditions.ts';
 import { schema, single } from '#test-e2e/support/fleet.ts';
 import { tracesBefore } from '#test-e2e/support/migration-leaks.ts';
 import { endedAs, eventsOf, migration, patchMigration, reached } from '#test-e2e/support/migrations.ts';
-import { ShardClusters } from '#test-e2e/support/resources.ts';
+import { ShardClusters, Shards } from '#test-e2e/support/resources.ts';
 import { SqlError, superuserSql } from '#test-e2e/support/sql.ts';
 import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 import { cleanAfter, nothingWentWrong, setUp } from './scene.ts';
@@ -60,11 +60,13 @@ it('refuses DDL and TRUNCATE on moving tables with a message that names the migr
 it('applies a schema file when the migration that was in its way has ended', async () => {
   const ns = space.current;
   await ns.apply(schema('load-schema', second));
-  await ns.until(ShardClusters, 'fleet', object => {
-    const condition = object && conditionOf(object, 'SchemaApplied');
-    const says = condition?.status === 'False' && condition.message.includes('moving');
-    return says ? undefined : `SchemaApplied says: ${condition?.message}`;
-  });
+  await ns.until(ShardClusters, 'fleet', hasCondition('SchemaApplied', 'False'));
+  for (const shard of ['fleet-0', 'fleet-1']) {
+    await ns.until(Shards, shard, object => {
+      const message = object && conditionOf(object, 'Reconciling')?.message;
+      return message?.includes('moving') ? undefined : `Reconciling says: ${message}`;
+    });
+  }
   expect(new Set(await columns())).toEqual(new Set(['owner version']));
   await patchMigration(ns, 'moving', { cutover: { approved: true } });
   await endedAs(ns, 'moving', 'Completed');
