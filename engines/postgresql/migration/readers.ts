@@ -1,6 +1,6 @@
 /** The readers' switch, and the closing of logins that have had their time. */
 import type { Switch, Transfer } from '#engines/migration.ts';
-import { transaction } from '../connection.ts';
+import { sqlState, transaction } from '../connection.ts';
 import { generationOf } from '../generation-login.ts';
 import { roles } from '../names.ts';
 import { type Ends, type OpenEnd, type OpenEnds, other } from './ends.ts';
@@ -10,6 +10,7 @@ import { readDecision, WrongMomentError } from './journal.ts';
 import { closeSql, endSessions, lockGenerations, loginsBelow, openAhead, tablesOf } from './logins.ts';
 
 const END_MS = 2_000;
+const UNDEFINED_OBJECT = '42704';
 /** A session that did nothing for so long has finished what it began. */
 const IDLE_S = 1;
 /** After so long a superseded login has no more sessions between two statements either. */
@@ -40,13 +41,13 @@ export async function openReaders(
 /** Throws {@link SessionsRemainError}. */
 export async function closeReaders(ends: Ends, change: Switch, hooks: Hooks): Promise<void> {
   const [gainer, loser] = [ends[change.to], ends[other(change.to)]];
-  await raiseFloor(loser, change.generations[loser.end].to);
+  // Both first: whatever cuts this off, the clean-up then knows which logins have had their time.
+  for (const end of [loser, gainer]) await raiseFloor(end, change.generations[end.end].to);
   const logins = await loginsBelow(loser.client, 'reader', change.generations[loser.end].to);
   await closeLogins(loser, logins);
   await hooks.step('closed readers');
   if (!(await endSessions(loser.client, logins, END_MS, hooks.pace.pause)))
     throw new SessionsRemainError(`sessions of ${logins.join(', ')} do not end on ${loser.serverName}`);
-  await raiseFloor(gainer, change.generations[gainer.end].to);
 }
 
 /** The new login is the map's now: nothing needs to keep it, and no older order can close it. */
@@ -61,19 +62,39 @@ async function raiseFloor({ client }: OpenEnd, generation: number): Promise<void
 }
 
 async function closeLogins({ client }: OpenEnd, logins: readonly string[]): Promise<void> {
-  await transaction(client, async () => {
-    await client.query(lockGenerations);
-    for (const login of logins) await client.query(closeSql(login, await tablesOf(client, [login])));
-  });
+  await unlessDropped(() =>
+    transaction(client, async () => {
+      await client.query(lockGenerations);
+      const { rows } = await client.query<{ rolname: string }>(
+        'SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)',
+        [logins],
+      );
+      for (const { rolname } of rows)
+        await client.query(closeSql(rolname, await tablesOf(client, [rolname])));
+    }),
+  );
 }
 
 async function dropLogins({ client }: OpenEnd, logins: readonly string[]): Promise<void> {
   for (const login of logins)
-    await transaction(client, () =>
-      client.query(
-        `DELETE FROM shardwright.own WHERE role = '${login}'; DROP OWNED BY "${login}"; DROP ROLE "${login}"`,
-      ),
+    await unlessDropped(() =>
+      transaction(client, async () => {
+        const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [login]);
+        if (rowCount) await client.query(`DROP OWNED BY "${login}"; DROP ROLE "${login}"`);
+      }),
     );
+}
+
+/** Whoever makes sure of access drops closed logins too, and may come in between: then there is one less. */
+async function unlessDropped(work: () => Promise<unknown>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if (sqlState(error) !== UNDEFINED_OBJECT || tries === 5) throw error;
+    }
+  }
 }
 
 interface Kept {
