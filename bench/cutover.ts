@@ -130,8 +130,8 @@ async function thereAndBack(namespace: TestNamespace, turn: number): Promise<rea
   await patchMigration(namespace, name, { abort: true });
   const back = await endedAs(namespace, name, 'RolledBack');
   return [
-    await moveOf(namespace, there, { name, fromMs, toMs: turnedMs }),
-    await moveOf(namespace, back, { name: `${name} back`, fromMs: turnedMs, toMs: Date.now() }),
+    await moveOf(namespace, there, { name, fromMs, toMs: turnedMs }, 0),
+    await moveOf(namespace, back, { name: `${name} back`, fromMs: turnedMs, toMs: Date.now() }, 1),
   ];
 }
 
@@ -139,11 +139,13 @@ async function moveOf(
   namespace: TestNamespace,
   { metadata, status }: ShardMigrationObject,
   times: Pick<Move, 'name' | 'fromMs' | 'toMs'>,
+  /** Which change of writers of the migration it was. */
+  nth: number,
 ): Promise<Move> {
   const epoch = status?.cutover?.epoch;
   const events = await eventsOf(namespace, metadata.name);
   const waits = events.flatMap(event => /^WritesSwitched: .*waited (\d+) ms/.exec(event)?.[1] ?? []);
-  const fenceMs = Number(waits.at(-1) ?? status?.cutover?.writeStallMs);
+  const fenceMs = Number(waits[nth] ?? status?.cutover?.writeStallMs);
   if (epoch === undefined || Number.isNaN(fenceMs))
     throw new Error(`${times.name} says nothing of its cutover`);
   return { ...times, epoch, fenceMs };
