@@ -7,6 +7,7 @@ import type { RoleBinding } from '#kernel/resources.ts';
 import { Namespaces, PersistentVolumeClaims } from '#kernel/resources.ts';
 import { fieldManager, type Installation, installation, type TestCluster, testCluster } from './cluster.ts';
 import { onlyLeft } from './leaks.ts';
+import { runLabel, thisRun } from './leftovers.ts';
 import { TestNamespace } from './namespace.ts';
 import { ShardClusters } from './resources.ts';
 
@@ -23,7 +24,10 @@ export async function createNamespace(
       kind: 'Namespace',
       metadata: {
         name,
-        labels: { 'pod-security.kubernetes.io/enforce': options.podSecurity ?? 'restricted' },
+        labels: {
+          'pod-security.kubernetes.io/enforce': options.podSecurity ?? 'restricted',
+          [runLabel]: await thisRun(),
+        },
       },
     },
     { fieldManager },
