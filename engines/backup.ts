@@ -1,10 +1,12 @@
 /**
  * Backups of a shard, as objects to apply and reports to read: nothing here talks to a database or an object store. Pods do
- * the work and tell of it in one annotation of their own (docs/adr/0004-backups.md). Everything but `parseReport` is pure rendering.
+ * the work and tell of it in one annotation (docs/adr/0004-backups.md): the meter on its own pod, a backup and a drill on their
+ * Job, whose name - unlike that of its pod - is known beforehand, so that a Role can name it. Everything but `parseReport` is
+ * pure rendering.
  */
 import type { Shard } from '#crds/api/shard.ts';
 import type { KubeObject } from '#kernel/object.ts';
-import type { RenderContext } from './engine.ts';
+import type { ConnectTarget, MemberAddress, RenderContext } from './engine.ts';
 
 /** Where the backups of one shard go. */
 export interface Repository {
@@ -35,7 +37,10 @@ export interface MeterSettings {
 export type BackupType = 'full' | 'incremental';
 
 export interface BackupRequest {
-  /** Of the Job, unique for this shard and planned time. */
+  /**
+   * Unique for this shard and planned time: the annotation `shardwright.io/request` of the Job, and in its reports. The Job
+   * itself is `shardChildren.backupJob(shard)`, so that there is never a second one beside it.
+   */
   readonly name: string;
   readonly type: BackupType;
   /** Seconds that it may take in all. */
@@ -48,6 +53,7 @@ export interface BackupRequest {
 }
 
 export interface DrillRequest {
+  /** As for a backup; the Job is `shardChildren.drillJob(shard)`. */
   readonly name: string;
   readonly deadlineSeconds: number;
   /** Position to recover to, as the engine writes it; the end of the archive if absent. */
@@ -99,6 +105,8 @@ export interface ArchiveReport {
 
 export interface BackupProgressReport {
   readonly kind: 'Backup';
+  /** {@link BackupRequest.name}. */
+  readonly request: string;
   readonly at: string;
   readonly state: 'Running' | 'Succeeded' | 'Failed';
   readonly type: BackupType;
@@ -116,12 +124,17 @@ export interface DrillStep {
 
 export interface DrillReport {
   readonly kind: 'Drill';
+  /** {@link DrillRequest.name}. */
+  readonly request: string;
   readonly at: string;
   readonly state: 'Running' | 'Succeeded' | 'Failed';
   readonly steps: readonly DrillStep[];
-  /** From the creation of its pod until it answered queries; the checks come after it. */
+  /**
+   * From the creation of its Job until it answered queries, without waiting for the source to archive what the drill looks
+   * for; the checks come after it.
+   */
   readonly rtoSeconds?: number;
-  /** Age of the newest commit found, against the source's clock at the drill's beginning. */
+  /** How long the mark was in danger: from its commit (the source's clock) until the store had it (the store's clock). */
   readonly rpoSeconds?: number;
   readonly bytes?: number;
   readonly checks: readonly { readonly name: string; readonly passed: boolean; readonly message: string }[];
@@ -141,15 +154,30 @@ export interface BackupEngine {
   ): Readonly<Record<string, string>>;
   backupJob(shard: Shard, request: BackupRequest, context: RenderContext): KubeObject;
   drillJob(shard: Shard, request: DrillRequest, context: RenderContext): KubeObject;
-  /** What a pod tells of itself; undefined when it tells nothing, or what cannot be read. */
-  parseReport(pod: KubeObject): BackupReport | undefined;
+  /** What a member's pod tells of archiving, or a Job of itself; undefined when it tells nothing, or what cannot be read. */
+  parseReport(object: KubeObject): BackupReport | undefined;
 }
+
+export interface BackupTarget extends ConnectTarget {
+  /** The replica that may hold its replay for a while, where there is one. */
+  readonly replica?: MemberAddress;
+}
+
+/** Throws {@link UnreachableError} when the primary cannot be reached. */
+export type OpenBackupSession = (
+  shard: Shard,
+  target: BackupTarget,
+  signal: AbortSignal,
+) => Promise<BackupSession>;
 
 /** What a controller asks of the live database for a drill. */
 export interface BackupSession extends AsyncDisposable {
-  /** Writes a mark that a restore must bring back; returns its name. */
+  /** Writes a mark that a restore must bring back; returns its name. Call it before `contents`. */
   mark(): Promise<string>;
-  /** Rows and hashes of tables at one position that a restore can be brought to. Undefined where no replica can be asked. */
+  /**
+   * Rows and hashes of tables, the smallest first, at one position that a restore can be brought to. Undefined where no
+   * replica can be asked.
+   */
   contents(
     limitBytes: number,
   ): Promise<{ readonly target: string; readonly contents: DrillExpectation['contents'] } | undefined>;

@@ -5,6 +5,7 @@
  */
 import type { Shard } from '#crds/api/shard.ts';
 import type { KubeObject } from '#kernel/object.ts';
+import type { BackupEngine, OpenBackupSession } from './backup.ts';
 import type { OpenTransfer } from './migration.ts';
 
 export interface Capabilities {
@@ -94,6 +95,10 @@ export interface Engine {
   connect(shard: Shard, target: ConnectTarget, signal: AbortSignal): Promise<ShardSession>;
   /** Sessions with both ends of a transfer of data; absent where data cannot be moved yet. Throws {@link UnreachableError}. */
   readonly openTransfer?: OpenTransfer;
+  /** Rendering and reading of backups; absent where there are none yet. */
+  readonly backups?: BackupEngine;
+  /** Present with `backups`. Throws {@link UnreachableError}. */
+  readonly openBackupSession?: OpenBackupSession;
 }
 
 /** Where to reach a member: `host` is an address (pod IP), `name` the pod's. */

@@ -60,6 +60,13 @@ export const labels = {
   cluster: 'shardwright.io/cluster',
   /** Name of the Shard. */
   shard: 'shardwright.io/shard',
+  /**
+   * On a Job of a shard and on its pods: `backup` or `drill`. The pods carry `taskOf` instead of `shard`: whatever selects by
+   * that - Services, the budget, the StatefulSet, Patroni - would take them for members.
+   */
+  task: 'shardwright.io/task',
+  /** Name of the Shard that the pod of a Job works for. */
+  taskOf: 'shardwright.io/task-of',
 } as const;
 
 export const annotations = {
@@ -75,6 +82,10 @@ export const annotations = {
   finish: 'shardwright.io/finish',
   /** On a ShardMigration that is being deleted: `"true"` lets it go with what it could not clean up. */
   letGo: 'shardwright.io/let-go',
+  /** On a member's pod and on a Job of the shard: what it tells of archiving, of a backup, of a drill (engines/backup.ts). */
+  report: 'shardwright.io/report',
+  /** On a Job of a shard: the request that it was made for. */
+  request: 'shardwright.io/request',
 } as const;
 
 /** Labels of everything that belongs to a fleet. */
@@ -103,6 +114,10 @@ export const shardChildren = {
   headlessService: (shard: string): string => `${shard}-members`,
   settings: (shard: string): string => `${shard}-settings`,
   certificateSecret: (shard: string): string => `${shard}-tls`,
+  /** One of each at a time: the API server refuses a second, and a Role can name them. */
+  backupJob: (shard: string): string => `${shard}-backup`,
+  drillJob: (shard: string): string => `${shard}-drill`,
+  backupSecret: (shard: string): string => `${shard}-backup`,
 } as const;
 
 /** Whether a person has asked the operator to keep its hands off. */
