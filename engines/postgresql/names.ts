@@ -1,6 +1,6 @@
 /** Names, ports and logins of a PostgreSQL shard (docs/architecture.md), in one place for rendering, reading and SQL. */
 
-export const ports = { postgresql: 5432, pooler: 6432, rest: 8008 } as const;
+export const ports = { postgresql: 5432, pooler: 6432, rest: 8008, backup: 8432 } as const;
 
 /** Labels and annotations that Patroni writes on the pods of a shard. */
 export const patroni = {
@@ -22,6 +22,8 @@ export const paths = {
   settings: '/etc/shardwright/settings',
   certificates: '/etc/shardwright/tls',
   passwords: '/etc/shardwright/passwords',
+  /** pgBackRest's settings and what the meter is to keep; empty while no BackupPolicy is for the shard. */
+  backup: '/etc/shardwright/backup',
 } as const;
 
 export const roles = {
