@@ -82,8 +82,6 @@ export const annotations = {
   finish: 'shardwright.io/finish',
   /** On a ShardMigration that is being deleted: `"true"` lets it go with what it could not clean up. */
   letGo: 'shardwright.io/let-go',
-  /** On a pod, by itself: how archiving, a backup or a drill is doing (engines/backup.ts). */
-  report: 'shardwright.io/report',
   /** On a member's pod and on a Job of the shard: what it tells of archiving, of a backup, of a drill (engines/backup.ts). */
   report: 'shardwright.io/report',
   /** On a Job of a shard: the request that it was made for. */
