@@ -13,6 +13,8 @@ import { defineResource, type Resource } from '#kernel/resource.ts';
 import {
   ConfigMaps,
   EndpointsObjects,
+  type Job,
+  Jobs,
   NetworkPolicies,
   Nodes,
   PersistentVolumeClaims,
@@ -100,6 +102,12 @@ export function createCaches(options: CachesOptions) {
         'status.containerStatuses',
       ),
       indexes: { ...indexes, [byNode]: nodeOf },
+    }),
+    jobs: new Reflector({
+      ...children,
+      resource: Jobs,
+      transform: pick<Job>('status'),
+      indexes,
     }),
     statefulSets: new Reflector({ ...children, resource: StatefulSets }),
     endpoints: new Reflector({ ...children, resource: EndpointsObjects, indexes }),

@@ -178,6 +178,7 @@ export const kinds: readonly Kind[] = [
     columns: [
       condition('RPO met', 'RPOMet'),
       condition('RTO met', 'RTOMet'),
+      condition('Current', 'BackupsCurrent'),
       { name: 'RPO', type: 'string', jsonPath: '.spec.objectives.rpo' },
       {
         name: 'Achieved',
@@ -189,6 +190,22 @@ export const kinds: readonly Kind[] = [
       { name: 'Last backup', type: 'date', jsonPath: '.status.lastBackupTime' },
       phase,
       age,
+      { name: 'Shards', type: 'integer', jsonPath: '.status.shards', priority: 1 },
+      {
+        name: 'Median',
+        type: 'number',
+        jsonPath: '.status.achieved.rpoMedianSeconds',
+        description: 'Median RPO, in seconds.',
+        priority: 1,
+      },
+      { name: 'Achieved RTO', type: 'number', jsonPath: '.status.achieved.rtoSeconds', priority: 1 },
+      { name: 'Last drill', type: 'date', jsonPath: '.status.lastDrillTime', priority: 1 },
+      {
+        name: 'Message',
+        type: 'string',
+        jsonPath: '.status.conditions[?(@.type=="Ready")].message',
+        priority: 1,
+      },
     ],
   },
 ];

@@ -11,6 +11,7 @@ import type {
   V1CustomResourceDefinition,
   V1Deployment,
   V1Endpoints,
+  V1Job,
   V1Lease,
   V1Namespace,
   V1NetworkPolicy,
@@ -51,6 +52,7 @@ export type Node = Typed<V1Node>;
 export type Namespace = Typed<V1Namespace>;
 export type CoreEvent = Typed<CoreV1Event>;
 export type Event = Typed<EventsV1Event>;
+export type Job = Typed<V1Job>;
 export type Lease = Typed<V1Lease>;
 export type PodDisruptionBudget = Typed<V1PodDisruptionBudget>;
 export type ServiceAccount = Typed<V1ServiceAccount>;
@@ -88,6 +90,7 @@ export const Namespaces = define<Namespace>('v1', 'Namespace', 'namespaces', 'cl
 export const CoreEvents = define<CoreEvent>('v1', 'Event', 'events');
 export const StatefulSets = define<StatefulSet>('apps/v1', 'StatefulSet', 'statefulsets');
 export const Deployments = define<Deployment>('apps/v1', 'Deployment', 'deployments');
+export const Jobs = define<Job>('batch/v1', 'Job', 'jobs');
 export const Events = define<Event>('events.k8s.io/v1', 'Event', 'events');
 export const Leases = define<Lease>('coordination.k8s.io/v1', 'Lease', 'leases');
 export const PodDisruptionBudgets = define<PodDisruptionBudget>(
@@ -144,6 +147,7 @@ export const builtInResources: readonly Resource[] = [
   CoreEvents,
   StatefulSets,
   Deployments,
+  Jobs,
   Events,
   Leases,
   PodDisruptionBudgets,

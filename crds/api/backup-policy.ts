@@ -1,6 +1,9 @@
 /** BackupPolicy: what may never be lost, as objectives that are measured. */
 import { z } from 'zod';
-import { cron, duration, identifier, metadata, objectName, regionName, tableName, text } from './common.ts';
+import { destinations } from './backup/destination.ts';
+import { drill, retention, schedule } from './backup/plan.ts';
+import { backupKind } from './backup/shard-status.ts';
+import { duration, identifier, metadata, objectName, tableName, text } from './common.ts';
 import { conditions } from './conditions.ts';
 import { apiVersion } from './names.ts';
 import { parseObject } from './parse.ts';
@@ -33,75 +36,6 @@ const selector = z.object({
     .describe('Conditions on labels, all of which must hold.'),
 });
 
-const secretName = z.object({
-  secretName: objectName.describe('Name of the Secret, in the same namespace.'),
-});
-
-const destination = z.object({
-  region: regionName
-    .exactOptional()
-    .describe('Region whose shards use it; those of all other regions if absent.'),
-  s3: z
-    .object({
-      endpoint: text({
-        min: 8,
-        max: 512,
-        pattern: /^https?:\/\/[A-Za-z0-9.-]+(:[0-9]{1,5})?$/,
-        message: 'must be the URL of the object store without a path, such as https://s3.example:9000',
-      })
-        .exactOptional()
-        .describe('URL of the object store; that of Amazon S3 in the region if absent.'),
-      bucket: text({
-        min: 3,
-        max: 63,
-        pattern: /^[a-z0-9][a-z0-9.-]*[a-z0-9]$/,
-        message: 'must be the name of a bucket: lower-case letters, digits, - and .',
-      }).describe('The bucket.'),
-      prefix: text({
-        max: 512,
-        pattern: /^([A-Za-z0-9_.-][A-Za-z0-9_./-]*)?$/,
-        message: 'must be a path without a leading /, such as backups/social',
-      })
-        .default('')
-        .describe('Path within it.'),
-      region: text({
-        min: 1,
-        max: 63,
-        pattern: /^[a-z0-9-]+$/,
-        message: 'must be a region of the object store, such as eu-west-1',
-      })
-        .default('us-east-1')
-        .describe('Region of the object store.'),
-      credentials: secretName.describe('Secret with access-key-id and secret-access-key.'),
-    })
-    .describe('A bucket.'),
-  encryption: secretName
-    .exactOptional()
-    .describe('Secret with the passphrase that backups are encrypted with.'),
-});
-
-const retention = z.object({
-  full: duration.default('30d').describe('How long full backups are kept.'),
-  hourly: duration.exactOptional().describe('How long one point in time an hour is kept.'),
-  daily: duration.exactOptional().describe('How long one a day is kept.'),
-  weekly: duration.exactOptional().describe('How long one a week is kept.'),
-});
-
-const schedule = z.object({
-  full: cron.describe('When full backups are made.'),
-  incremental: cron.exactOptional().describe('When incremental backups are made; never if absent.'),
-  timeZone: text({
-    min: 1,
-    max: 64,
-    pattern: /^[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)*$/,
-    message: 'must be the name of a time zone, such as Etc/UTC or Europe/Berlin',
-  })
-    .default('Etc/UTC')
-    .describe('Time zone of the schedules.'),
-  maxConcurrent: z.int().min(1).max(256).default(4).describe('Backups at a time.'),
-  suspend: z.boolean().default(false).describe('Make no backups by schedule. Archiving goes on.'),
-});
-
 export const backupPolicySpec = z.object({
   clusters: withRules(
     z.object({
@@ -120,16 +54,11 @@ export const backupPolicySpec = z.object({
     })
     .describe('What is promised; conditions say whether it is kept.'),
   schedule: schedule.describe('When backups are made.'),
-  retention: retention.prefault({}).describe('How long backups are kept.'),
-  destinations: withRules(listAtomic(z.array(destination).min(1).max(32)), {
-    rule: 'self.all(a, self.exists_one(b, (has(a.region) ? a.region : "") == (has(b.region) ? b.region : "")))',
-    message: 'one destination for each region, and at most one without a region',
-  }).describe('Where backups go.'),
-  drill: z
-    .object({
-      schedule: cron.describe('When a drill is made.'),
-      sample: z.int().min(1).max(100).default(1).describe('Shards that are restored each time.'),
-    })
+  retention: retention
+    .prefault({})
+    .describe('Which backups are kept. The last good one always is, and whatever it stands on.'),
+  destinations: destinations.describe('Where backups go.'),
+  drill: drill
     .exactOptional()
     .describe('Restores made only to measure how long they take, and whether they are right.'),
   archive: z
@@ -169,11 +98,39 @@ export const backupPolicyStatus = z.object({
     .object({
       rpoSeconds: z.number().min(0).exactOptional().describe('Worst achieved RPO, in seconds.'),
       rpoShard: z.string().max(253).exactOptional().describe('The shard that has it.'),
-      rtoSeconds: z.number().min(0).exactOptional().describe('RTO of the last drill, in seconds.'),
+      rpoMedianSeconds: z.number().min(0).exactOptional().describe('Median of all shards, in seconds.'),
+      unknown: count.exactOptional().describe('Shards of which it is not known.'),
+      rtoSeconds: z.number().min(0).exactOptional().describe('Longest of the last drills, in seconds.'),
       rtoShard: z.string().max(253).exactOptional().describe('The shard that was restored.'),
     })
     .exactOptional()
     .describe('What was measured.'),
+  backups: z
+    .object({
+      running: count.describe('Under way.'),
+      failed: count.describe('Shards whose last one failed.'),
+      waiting: count.describe('Shards whose turn has not come yet.'),
+      stored: count.describe('In the object store, of all shards.'),
+      storedBytes: count.describe('Bytes of these.'),
+    })
+    .exactOptional()
+    .describe('Backups of all shards.'),
+  drills: z
+    .object({
+      running: count.describe('Under way, or about to be.'),
+      passed: count.describe('Shards whose last one passed.'),
+      failed: count.describe('Shards whose last one failed.'),
+    })
+    .exactOptional()
+    .describe('Drills of all shards.'),
+  asked: z
+    .object({
+      type: backupKind.describe('Which.'),
+      time: time.describe('When it was taken up.'),
+    })
+    .exactOptional()
+    .describe('Backups of all shards that were asked for by hand.'),
+  drillTime: time.exactOptional().describe('Up to when drills of the schedule are done with.'),
   lastBackupTime: time.exactOptional().describe('When the last backup ended.'),
   lastDrillTime: time.exactOptional().describe('When the last drill ended.'),
 });

@@ -70,11 +70,25 @@ export const duration = text({
   message: 'must be a duration such as 300ms, 10s, 5m, 24h or 30d',
 });
 
+/** One field of a cron expression: numbers or ranges, or all of them, with a step if that is wanted. */
+function cronField(value: string): string {
+  const part = `((\\*|${value}-${value})(/[1-9][0-9]?)?|${value})`;
+  return `${part}(,${part})*`;
+}
+
+const cronFields = [
+  '[0-5]?[0-9]',
+  '([01]?[0-9]|2[0-3])',
+  '(0?[1-9]|[12][0-9]|3[01])',
+  '(0?[1-9]|1[0-2]|[A-Za-z]{3})',
+  '([0-7]|[A-Za-z]{3})',
+].map(cronField);
+
 /** A moment of five cron fields: minute, hour, day of month, month, day of week. */
 export const cron = text({
   min: 9,
   max: 128,
-  pattern: /^[0-9*/,-]+( +[0-9*/,-]+){2} +[0-9A-Za-z*/,-]+ +[0-9A-Za-z*/,-]+$/,
+  pattern: new RegExp(`^${cronFields.join(' +')}$`),
   message: 'must be five cron fields (minute hour day month weekday), such as "0 2 * * 0"',
 });
 

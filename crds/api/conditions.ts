@@ -15,6 +15,8 @@ export const ConditionType = {
   referencesCurrent: 'ReferencesCurrent',
   rpoMet: 'RPOMet',
   rtoMet: 'RTOMet',
+  /** Every shard has a backup that its schedule asks for. */
+  backupsCurrent: 'BackupsCurrent',
 } as const;
 
 export const condition = z.object({

@@ -3,6 +3,7 @@
  * needs nothing else.
  */
 import { z } from 'zod';
+import { shardBackupStatus } from './backup/shard-status.ts';
 import { identifier, localReference, metadata, objectName, regionName } from './common.ts';
 import { conditions } from './conditions.ts';
 import { engineSpec } from './engine-spec.ts';
@@ -155,6 +156,7 @@ export const shardStatus = z.object({
     .min(0)
     .exactOptional()
     .describe('Age of the oldest commit that the loss of the whole shard would lose, in seconds.'),
+  backup: shardBackupStatus.exactOptional().describe('Backups; the BackupPolicy controller writes it.'),
 });
 
 export type ShardStatus = z.infer<typeof shardStatus>;

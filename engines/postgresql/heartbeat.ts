@@ -1,14 +1,21 @@
 /**
- * Tells Patroni's heartbeat from news. Each loop it writes the time of renewal and the log's positions to the leader's
+ * Tells Patroni's heartbeat, and that of archiving, from news. Each loop it writes the time of renewal and the log's positions to the leader's
  * Endpoints and to its pods; in a large fleet that is most of all events, and none of it changes a decision.
  */
 
+import { annotations } from '#crds/api/names.ts';
 import { sameJson } from '#kernel/canonical.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { patroni } from './names.ts';
 
-/** Annotations of the leader's Endpoints that are written at every loop. */
-const BEATS: ReadonlySet<string> = new Set(['renewTime', 'optime', 'slots', 'retain_slots']);
+/** Annotations that are written at every loop: of the leader's Endpoints, and what the meter tells in that of its pod. */
+const BEATS: ReadonlySet<string> = new Set([
+  'renewTime',
+  'optime',
+  'slots',
+  'retain_slots',
+  annotations.report,
+]);
 
 /** Fields of a pod's status annotation that are written at every loop. */
 const POSITIONS: ReadonlySet<string> = new Set([
