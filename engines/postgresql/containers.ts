@@ -26,6 +26,7 @@ export function databaseContainer(shard: Shard, context: RenderContext): Record<
     ports: [
       { name: 'postgresql', containerPort: ports.postgresql, protocol: 'TCP' },
       { name: 'rest', containerPort: ports.rest, protocol: 'TCP' },
+      { name: 'backup', containerPort: ports.backup, protocol: 'TCP' },
     ],
     // Looked at every second until it is ready for the first time, which a large copy may take a day to be; the readiness
     // probe then runs at once, and seldom.
@@ -44,6 +45,7 @@ export function databaseContainer(shard: Shard, context: RenderContext): Record<
       { name: 'settings', mountPath: paths.settings, readOnly: true },
       { name: 'tls', mountPath: paths.certificates, readOnly: true },
       { name: 'passwords', mountPath: paths.passwords, readOnly: true },
+      { name: 'backup', mountPath: paths.backup, readOnly: true },
       { name: 'api-access', mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true },
     ],
   };

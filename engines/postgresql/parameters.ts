@@ -63,8 +63,20 @@ function owned(): Record<string, string> {
     logging_collector: 'off',
     // Statements can carry passwords; who turns this on reads them in the log.
     log_statement: 'none',
+    ...archiving,
   };
 }
+
+/**
+ * Always on, because turning it on takes a restart: while no BackupPolicy is for the shard, the command does nothing. No
+ * timeout: the meter ends a segment when what is in it grows too old, so that an idle shard writes nothing.
+ */
+export const archiving = {
+  archive_mode: 'on',
+  archive_command: `test ! -e ${paths.backup}/pgbackrest.conf || archive-segment "%p"`,
+  archive_library: '',
+  archive_timeout: '0',
+} as const;
 
 export function parameters(spec: ShardSpec): Record<string, string> {
   return { ...tuned(spec), ...spec.engine.parameters, ...owned() };

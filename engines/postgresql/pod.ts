@@ -98,6 +98,15 @@ function volumes(shard: Shard): readonly unknown[] {
       },
     },
     {
+      // Comes and goes with a BackupPolicy; members start without it.
+      name: 'backup',
+      secret: {
+        secretName: shardChildren.backupSecret(shard.metadata.name),
+        optional: true,
+        defaultMode: readable,
+      },
+    },
+    {
       name: 'api-access',
       projected: {
         defaultMode: readable,

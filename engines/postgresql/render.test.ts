@@ -40,12 +40,14 @@ test('logical slots are not Patroni’s to drop', () => {
 
 test('a person tunes parameters, but not those that keep a promise', () => {
   const { engine } = sampleShard().spec;
-  const mine = { work_mem: '64MB', max_connections: '300', fsync: 'off', ssl: 'off' };
+  const mine = { work_mem: '64MB', max_connections: '300', fsync: 'off', ssl: 'off', archive_mode: 'off' };
   expect(parameters({ ...sampleShard().spec, engine: { ...engine, parameters: mine } })).toMatchObject({
     work_mem: '64MB',
     max_connections: '300',
     fsync: 'on',
     ssl: 'on',
+    archive_mode: 'on',
+    archive_timeout: '0',
   });
 });
 
@@ -92,6 +94,10 @@ test('the policy lets in members, the operator and clients, each where they have
           ],
           ports: tcp(5432, 8008),
         },
+        {
+          from: [{ podSelector: { matchLabels: { 'shardwright.io/shard': 'social-0' } } }],
+          ports: tcp(8432),
+        },
         { from: [namespace('fleet'), namespace('web')], ports: tcp(6432, 5432) },
       ],
     },
@@ -106,6 +112,14 @@ test.each([
   expect(object('StatefulSet', 'social-0', { deletionPolicy })).toMatchObject({
     spec: { persistentVolumeClaimRetentionPolicy: { whenDeleted: kept, whenScaled: kept } },
   });
+});
+
+test('members start without a repository, and get to see one that comes later', () => {
+  const text = JSON.stringify(object('StatefulSet', 'social-0'));
+  expect(text).toContain(
+    '{"name":"backup","secret":{"secretName":"social-0-backup","optional":true,"defaultMode":288}}',
+  );
+  expect(text).toContain('{"name":"backup","mountPath":"/etc/shardwright/backup","readOnly":true}');
 });
 
 test('members spread over regions only where that is asked for', () => {
