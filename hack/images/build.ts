@@ -2,7 +2,7 @@
  * The project's images, tagged by a hash of all that goes into them: an image that exists is never built again, and a
  * Deployment changes exactly when its image does.
  */
-import { copyFile, cp, link, readdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, cp, link, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageExists } from '#hack/cluster/debian.ts';
 import { type Cluster, ensureBaseImage } from '#hack/cluster/ensure.ts';
@@ -14,6 +14,7 @@ import { contentHash } from '#hack/once.ts';
 import { repoDir } from '#hack/paths.ts';
 import { step } from '#hack/progress.ts';
 import { run } from '#hack/run.ts';
+import { ensureTool } from '#hack/tools.ts';
 
 /** References of the images, `repository:tag`. */
 export interface Images {
@@ -58,6 +59,23 @@ export async function ensurePostgresImage(): Promise<string> {
   return buildOnce(imageName('postgres', parts), context, async () => {
     await rm(context, { recursive: true, force: true });
     await cp(source, context, { recursive: true });
+  });
+}
+
+/** The S3 server that backups go to in the demo and in tests. Not among {@link Images}: the chart does not know it. */
+export async function ensureObjectStoreImage(cluster: Cluster): Promise<string> {
+  return withLock('images', async () => {
+    const program = await ensureTool('versitygw');
+    const dockerfile = join(repoDir, 'images/object-store/Dockerfile');
+    const reference = imageName('object-store', [await readFile(dockerfile), await readFile(program)]);
+    const context = join(repoDir, 'dist/object-store');
+    await buildOnce(reference, context, async () => {
+      await mkdir(context, { recursive: true });
+      await copyFile(dockerfile, join(context, 'Dockerfile'));
+      await copyFile(program, join(context, 'versitygw'));
+    });
+    await loadImage(reference, cluster);
+    return reference;
   });
 }
 
