@@ -1,4 +1,5 @@
 /** What a member may do on the API server: read its store and its fellows, change its own shard's four objects and pods. */
+import { shardChildren } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { memberNames, store } from './names.ts';
@@ -18,6 +19,13 @@ export function accessControl(shard: Shard): readonly KubeObject[] {
           apiGroups: [''],
           resources: ['pods'],
           resourceNames: memberNames(name, shard.spec.members),
+          verbs: ['get', 'patch'],
+        },
+        // A backup and a drill report on their own Job: the name of its pod is nobody's to know beforehand.
+        {
+          apiGroups: ['batch'],
+          resources: ['jobs'],
+          resourceNames: [shardChildren.backupJob(name), shardChildren.drillJob(name)],
           verbs: ['get', 'patch'],
         },
       ],

@@ -4,7 +4,7 @@ import type { RenderContext } from '#engines/engine.ts';
 import { containers, paths, ports, users } from './names.ts';
 import { namespaceOf } from './object.ts';
 
-const locked = {
+export const locked = {
   allowPrivilegeEscalation: false,
   readOnlyRootFilesystem: true,
   capabilities: { drop: ['ALL'] },
@@ -72,7 +72,7 @@ export function poolerContainer(shard: Shard, context: RenderContext): Record<st
   };
 }
 
-function imageOf(shard: Shard, context: RenderContext): Record<string, unknown> {
+export function imageOf(shard: Shard, context: RenderContext): Record<string, unknown> {
   return {
     image: shard.spec.image ?? shard.spec.engine.image ?? context.image,
     imagePullPolicy: context.imagePullPolicy,
@@ -80,7 +80,7 @@ function imageOf(shard: Shard, context: RenderContext): Record<string, unknown> 
 }
 
 /** A request is always there: pods without one are the first that a node under pressure throws out. */
-function amounts(
+export function amounts(
   spec: Shard['spec']['resources'],
   least: { cpu: string; memory: string },
 ): Record<string, unknown> {

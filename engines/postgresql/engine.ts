@@ -1,5 +1,7 @@
 /** PostgreSQL 17 under Patroni, as the controllers see it. */
 import type { Engine } from '#engines/engine.ts';
+import { backups } from './backup/backups.ts';
+import { openBackupSession } from './backup/session.ts';
 import { releaseDeadLeader } from './dead-leader.ts';
 import { isHeartbeat } from './heartbeat.ts';
 import { members } from './members.ts';
@@ -24,4 +26,6 @@ export const postgresql: Engine = {
   releaseDeadLeader,
   connect: openSession,
   openTransfer,
+  backups,
+  openBackupSession,
 };

@@ -32,8 +32,8 @@ export function networkPolicy(shard: Shard, context: RenderContext): KubeObject 
       policyTypes: ['Ingress'],
       ingress: [
         { from: [{ podSelector: pods }, operator], ports: tcp(ports.postgresql, ports.rest) },
-        // Backups read a member's files; they carry the shard's label.
-        { from: [{ podSelector: pods }], ports: tcp(ports.backup) },
+        // Backups read the members' files.
+        { from: [{ podSelector: { matchLabels: { [labels.taskOf]: name } } }], ports: tcp(ports.backup) },
         { from: clients, ports: tcp(ports.pooler, ports.postgresql) },
       ],
     },

@@ -19,35 +19,41 @@ export function podSpec(shard: Shard, context: RenderContext): Record<string, un
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     terminationGracePeriodSeconds: STOP_SECONDS,
-    securityContext: {
-      runAsNonRoot: true,
-      runAsUser: users.database,
-      runAsGroup: users.group,
-      fsGroup: users.group,
-      fsGroupChangePolicy: 'OnRootMismatch',
-      seccompProfile: { type: 'RuntimeDefault' },
-    },
+    securityContext: podSecurity,
     containers: [databaseContainer(shard, context), poolerContainer(shard, context)],
     volumes: volumes(shard),
     ...placement(shard),
   };
 }
 
+export const podSecurity = {
+  runAsNonRoot: true,
+  runAsUser: users.database,
+  runAsGroup: users.group,
+  fsGroup: users.group,
+  fsGroupChangePolicy: 'OnRootMismatch',
+  seccompProfile: { type: 'RuntimeDefault' },
+} as const;
+
+/** Data stay in their regions, copies of them too. */
+export function regionAffinity({ spec }: Shard): Record<string, unknown> {
+  const regions = spec.spreadRegions ?? (spec.region === undefined ? [] : [spec.region]);
+  if (regions.length === 0) return {};
+  return {
+    nodeAffinity: {
+      requiredDuringSchedulingIgnoredDuringExecution: {
+        nodeSelectorTerms: [{ matchExpressions: [{ key: region, operator: 'In', values: [...regions] }] }],
+      },
+    },
+  };
+}
+
 function placement(shard: Shard): Record<string, unknown> {
   const { spec } = shard;
   const pods = { matchLabels: { [labels.shard]: shard.metadata.name } };
-  const regions = spec.spreadRegions ?? (spec.region === undefined ? [] : [spec.region]);
   return {
     affinity: {
-      ...(regions.length > 0 && {
-        nodeAffinity: {
-          requiredDuringSchedulingIgnoredDuringExecution: {
-            nodeSelectorTerms: [
-              { matchExpressions: [{ key: region, operator: 'In', values: [...regions] }] },
-            ],
-          },
-        },
-      }),
+      ...regionAffinity(shard),
       podAntiAffinity: {
         preferredDuringSchedulingIgnoredDuringExecution: [
           { weight: 100, podAffinityTerm: { labelSelector: pods, topologyKey: hostname } },
@@ -64,7 +70,7 @@ function placement(shard: Shard): Record<string, unknown> {
 }
 
 /** Mounted secrets belong to root and the group, who may read: PostgreSQL accepts a key with that mode, 0440. */
-const readable = 0o440;
+export const readable = 0o440;
 
 function volumes(shard: Shard): readonly unknown[] {
   const { secrets } = shard.spec;
@@ -77,17 +83,7 @@ function volumes(shard: Shard): readonly unknown[] {
       name: 'settings',
       configMap: { name: shardChildren.settings(shard.metadata.name), defaultMode: readable },
     },
-    {
-      name: 'tls',
-      projected: {
-        defaultMode: readable,
-        sources: [
-          secretFiles(secrets.tls, { 'tls.crt': 'tls.crt', 'tls.key': 'tls.key' }),
-          // Never the whole Secret: it holds the authority's key.
-          secretFiles(secrets.ca, { 'ca.crt': 'ca.crt' }),
-        ],
-      },
-    },
+    certificateVolume(shard),
     {
       name: 'passwords',
       projected: {
@@ -106,23 +102,39 @@ function volumes(shard: Shard): readonly unknown[] {
         defaultMode: readable,
       },
     },
-    {
-      name: 'api-access',
-      projected: {
-        defaultMode: readable,
-        sources: [
-          { serviceAccountToken: { path: 'token', expirationSeconds: 3607 } },
-          { configMap: { name: 'kube-root-ca.crt', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
-          {
-            downwardAPI: {
-              items: [{ path: 'namespace', fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.namespace' } }],
-            },
-          },
-        ],
-      },
-    },
+    apiAccessVolume,
   ];
 }
+
+export function certificateVolume({ spec: { secrets } }: Shard): Record<string, unknown> {
+  return {
+    name: 'tls',
+    projected: {
+      defaultMode: readable,
+      sources: [
+        secretFiles(secrets.tls, { 'tls.crt': 'tls.crt', 'tls.key': 'tls.key' }),
+        // Never the whole Secret: it holds the authority's key.
+        secretFiles(secrets.ca, { 'ca.crt': 'ca.crt' }),
+      ],
+    },
+  };
+}
+
+export const apiAccessVolume = {
+  name: 'api-access',
+  projected: {
+    defaultMode: readable,
+    sources: [
+      { serviceAccountToken: { path: 'token', expirationSeconds: 3607 } },
+      { configMap: { name: 'kube-root-ca.crt', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
+      {
+        downwardAPI: {
+          items: [{ path: 'namespace', fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.namespace' } }],
+        },
+      },
+    ],
+  },
+};
 
 function secretFiles(name: string, files: Readonly<Record<string, string>>): unknown {
   return { secret: { name, items: Object.entries(files).map(([key, path]) => ({ key, path })) } };

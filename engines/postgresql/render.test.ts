@@ -78,6 +78,12 @@ test('a member may change the objects and pods of its own shard only', () => {
       resourceNames: ['social-0-0', 'social-0-1'],
       verbs: ['get', 'patch'],
     },
+    {
+      apiGroups: ['batch'],
+      resources: ['jobs'],
+      resourceNames: ['social-0-backup', 'social-0-drill'],
+      verbs: ['get', 'patch'],
+    },
   ]);
 });
 
@@ -95,7 +101,7 @@ test('the policy lets in members, the operator and clients, each where they have
           ports: tcp(5432, 8008),
         },
         {
-          from: [{ podSelector: { matchLabels: { 'shardwright.io/shard': 'social-0' } } }],
+          from: [{ podSelector: { matchLabels: { 'shardwright.io/task-of': 'social-0' } } }],
           ports: tcp(8432),
         },
         { from: [namespace('fleet'), namespace('web')], ports: tcp(6432, 5432) },

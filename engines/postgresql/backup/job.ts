@@ -1,0 +1,109 @@
+/**
+ * What the Jobs of a shard have in common: the members' image, the rights of the shard's ServiceAccount, the store's settings,
+ * the `restricted` Pod Security Standard, and one pod that is not tried again - a failure is told, and the next one is the
+ * controller's to decide on. Owner references are the caller's to add.
+ */
+import { annotations, clusterLabels, labels, shardChildren } from '#crds/api/names.ts';
+import type { Shard } from '#crds/api/shard.ts';
+import type { RenderContext } from '#engines/engine.ts';
+import type { KubeObject } from '#kernel/object.ts';
+import { amounts, imageOf, locked } from '../containers.ts';
+import { paths } from '../names.ts';
+import { labelsOf, namespaceOf } from '../object.ts';
+import { apiAccessVolume, podSecurity, readable, regionAffinity } from '../pod.ts';
+
+export interface Task {
+  readonly kind: 'backup' | 'drill';
+  /** Name of the Job. */
+  readonly name: string;
+  readonly request: { readonly name: string; readonly deadlineSeconds: number };
+  /** What the program is told, as JSON in its environment: nothing secret. */
+  readonly input: Readonly<Record<string, unknown>>;
+  readonly resources: Shard['spec']['resources'];
+  readonly volumes: readonly Record<string, unknown>[];
+  readonly volumeMounts: readonly Record<string, unknown>[];
+}
+
+/** Time to end what was begun in the database and to say so. */
+export const STOP_SECONDS = 30;
+/** The program ends in time to say that time was up; Kubernetes is there for the case that it cannot. */
+const SAY_SO_SECONDS = 60;
+/** What nobody has cleared away is gone after an hour. */
+const KEEP_SECONDS = 3600;
+
+export function taskJob(shard: Shard, task: Task, context: RenderContext): KubeObject {
+  const { name, kind, request } = task;
+  const namespace = namespaceOf(shard);
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: {
+      name,
+      namespace,
+      labels: { ...labelsOf(shard), [labels.task]: kind },
+      annotations: { [annotations.request]: request.name },
+    },
+    spec: {
+      backoffLimit: 0,
+      completions: 1,
+      parallelism: 1,
+      activeDeadlineSeconds: request.deadlineSeconds + SAY_SO_SECONDS,
+      ttlSecondsAfterFinished: KEEP_SECONDS,
+      template: {
+        metadata: {
+          labels: {
+            ...clusterLabels(shard.spec.cluster.name),
+            [labels.task]: kind,
+            [labels.taskOf]: shard.metadata.name,
+          },
+        },
+        spec: {
+          restartPolicy: 'Never',
+          serviceAccountName: shard.metadata.name,
+          automountServiceAccountToken: false,
+          enableServiceLinks: false,
+          terminationGracePeriodSeconds: STOP_SECONDS,
+          securityContext: podSecurity,
+          affinity: regionAffinity(shard),
+          containers: [
+            {
+              name: kind,
+              ...imageOf(shard, context),
+              args: [kind],
+              env: [
+                { name: 'TASK', value: JSON.stringify({ ...task.input, request: request.name }) },
+                { name: 'DEADLINE_SECONDS', value: String(request.deadlineSeconds) },
+                { name: 'REPORT_OBJECT', value: `/apis/batch/v1/namespaces/${namespace}/jobs/${name}` },
+              ],
+              resources: amounts(task.resources, { cpu: '50m', memory: '128Mi' }),
+              securityContext: locked,
+              volumeMounts: [
+                { name: 'tmp', mountPath: '/tmp' },
+                { name: 'backup', mountPath: paths.backup, readOnly: true },
+                {
+                  name: apiAccessVolume.name,
+                  mountPath: '/var/run/secrets/kubernetes.io/serviceaccount',
+                  readOnly: true,
+                },
+                ...task.volumeMounts,
+              ],
+            },
+          ],
+          volumes: [
+            { name: 'tmp', emptyDir: {} },
+            {
+              // Not optional: without a repository there is nothing to do.
+              name: 'backup',
+              secret: {
+                secretName: shardChildren.backupSecret(shard.metadata.name),
+                defaultMode: readable,
+              },
+            },
+            apiAccessVolume,
+            ...task.volumes,
+          ],
+        },
+      },
+    },
+  };
+}
