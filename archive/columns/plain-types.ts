@@ -1,0 +1,89 @@
+/** Types whose values Parquet holds as they are: booleans, integers, floating point numbers, bytes. */
+import {
+  asBigint,
+  asBytes,
+  asNumber,
+  type ColumnType,
+  type Stored,
+  UnexpectedValueError,
+} from './column-type.ts';
+
+const asText = (column: string) => `${column}::text`;
+const same = (column: string) => column;
+
+export const boolean: ColumnType = {
+  storage: { physical: 'BOOLEAN', says: 'boolean' },
+  ordered: false,
+  select: same,
+  read: bytes => bytes[0] === 1,
+  canonicalSql: asText,
+  canonical: truth,
+  text: truth,
+};
+
+function truth(value: Stored): string {
+  if (typeof value === 'boolean') return String(value);
+  throw new UnexpectedValueError(`a ${typeof value} instead of a boolean`);
+}
+
+const int32: Omit<ColumnType, 'read'> = {
+  storage: { physical: 'INT32', says: '32-bit integer' },
+  ordered: true,
+  select: same,
+  canonicalSql: asText,
+  canonical: value => String(asNumber(value)),
+  text: value => String(asNumber(value)),
+};
+
+export const smallint: ColumnType = { ...int32, read: bytes => bytes.readInt16BE() };
+export const integer: ColumnType = { ...int32, read: bytes => bytes.readInt32BE() };
+
+export const bigint: ColumnType = {
+  storage: { physical: 'INT64', says: '64-bit integer' },
+  ordered: true,
+  select: same,
+  read: bytes => bytes.readBigInt64BE(),
+  canonicalSql: asText,
+  canonical: value => String(asBigint(value)),
+  text: value => String(asBigint(value)),
+};
+
+/**
+ * Canonical by its bits: two programs need not agree on the shortest decimal. Of NaN there are many, which mean the same and are
+ * written as one.
+ */
+function floating(physical: 'FLOAT' | 'DOUBLE', send: string, hex: (value: number) => string): ColumnType {
+  return {
+    storage: { physical, says: physical === 'FLOAT' ? '32-bit floating point' : '64-bit floating point' },
+    // Readers and writers differ on NaN and on -0.
+    ordered: false,
+    select: same,
+    read: bytes => (physical === 'FLOAT' ? bytes.readFloatBE() : bytes.readDoubleBE()),
+    canonicalSql: column =>
+      `CASE WHEN ${column} = 'NaN' THEN 'NaN' ELSE encode(${send}(${column}), 'hex') END`,
+    canonical: value => (Number.isNaN(value) ? 'NaN' : hex(asNumber(value))),
+    text: value => (Object.is(value, -0) ? '-0' : String(asNumber(value))),
+  };
+}
+
+const scratch = Buffer.alloc(8);
+
+export const real = floating('FLOAT', 'float4send', value => {
+  scratch.writeFloatBE(value);
+  return scratch.toString('hex', 0, 4);
+});
+
+export const double = floating('DOUBLE', 'float8send', value => {
+  scratch.writeDoubleBE(value);
+  return scratch.toString('hex', 0, 8);
+});
+
+export const bytea: ColumnType = {
+  storage: { physical: 'BYTE_ARRAY', says: 'bytes' },
+  ordered: false,
+  select: same,
+  read: bytes => bytes,
+  canonicalSql: column => `'x' || encode(${column}, 'hex')`,
+  canonical: value => `x${asBytes(value).toString('hex')}`,
+  text: value => `\\x${asBytes(value).toString('hex')}`,
+};
