@@ -67,6 +67,8 @@ export const madeResources: readonly Resource[] = [
 
 /** Index of children by `<namespace>/<Shard>`. */
 export const byShard = 'shard';
+/** Index of Shards by the `<namespace>/<BackupPolicy>` that their status says they are under. */
+export const byPolicy = 'policy';
 /** Index of Shards and map pages by `<namespace>/<ShardCluster>`. */
 export const byCluster = 'cluster';
 
@@ -88,7 +90,7 @@ export function createCaches(options: CachesOptions) {
   const indexes = { [byShard]: byLabel(labels.shard), [byCluster]: byLabel(labels.cluster) };
   return {
     shardClusters: new Reflector({ ...shared, resource: ShardClusters }),
-    shards: new Reflector({ ...shared, resource: Shards, indexes }),
+    shards: new Reflector({ ...shared, resource: Shards, indexes: { ...indexes, [byPolicy]: policyOf } }),
     shardMigrations: new Reflector({ ...shared, resource: ShardMigrations }),
     backupPolicies: new Reflector({ ...shared, resource: BackupPolicies }),
     pods: new Reflector({
@@ -149,6 +151,16 @@ function byLabel(label: string): (object: KubeObject) => readonly string[] {
     const value = metadata.labels?.[label];
     return value === undefined ? [] : [indexKey(metadata.namespace, value)];
   };
+}
+
+function policyOf({ metadata, status }: KubeObject): readonly string[] {
+  const backup = fieldOf(status, 'backup');
+  const policy = fieldOf(backup, 'policy');
+  return typeof policy === 'string' ? [indexKey(metadata.namespace, policy)] : [];
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
 }
 
 function nodeOf(pod: Pod): readonly string[] {

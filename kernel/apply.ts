@@ -43,6 +43,11 @@ export interface ApplyCall extends CallOptions {
   readonly live?: KubeObject | null;
 }
 
+export interface StatusCall extends CallOptions {
+  /** Which of the status' fields are this field manager's, where others write some too; default: all. */
+  readonly owns?: (field: string) => boolean;
+}
+
 export interface Applied<T extends KubeObject> {
   /** As the server has it now. */
   readonly object: T;
@@ -118,7 +123,7 @@ export class Applier implements Disposable {
   async applyStatus<T extends KubeObject>(
     live: T,
     status: object,
-    call: CallOptions = {},
+    call: StatusCall = {},
   ): Promise<Applied<T>> {
     const id = idOf(live);
     const hash = digest([live.metadata.uid, status]);
@@ -126,7 +131,7 @@ export class Applier implements Disposable {
     const current = live['status'];
     const same =
       known === undefined
-        ? canonicalJson(current) === canonicalJson(status)
+        ? canonicalJson(ownFields(current, call)) === canonicalJson(status)
         : known === hash && contains(current, status);
     if (same) return { object: live, changed: false };
     const { apiVersion, kind, metadata } = live;
@@ -232,6 +237,11 @@ export class Applier implements Disposable {
 
 function idOf(object: KubeObject): string {
   return `${kindOf(object)}/${keyOf(object)}`;
+}
+
+function ownFields(status: unknown, { owns }: StatusCall): unknown {
+  if (!owns || typeof status !== 'object' || status === null) return status;
+  return Object.fromEntries(Object.entries(status).filter(([field]) => owns(field)));
 }
 
 function callOptions({ signal, deadlineMs }: CallOptions): CallOptions {

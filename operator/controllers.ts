@@ -1,6 +1,7 @@
 /** The controllers of the operator, each with its own field manager, events and workers. */
 import { randomBytes } from 'node:crypto';
-import { backupPolicyReconciler } from '#controllers/backup-policy/controller.ts';
+import { createBackupReconcilers, PREPARE_DRILL_MS } from '#controllers/backup-policy/controller.ts';
+import { backupPolicySources, drillSources } from '#controllers/backup-policy/sources.ts';
 import { byCluster, type Caches, indexKey } from '#controllers/caches.ts';
 import { SecretReader } from '#controllers/secrets/secret-reader.ts';
 import { Certificates } from '#controllers/shard/certificate.ts';
@@ -28,7 +29,6 @@ import { EventRecorder } from '#kernel/events.ts';
 import { KubeClient } from '#kernel/kube-client.ts';
 import type { Log } from '#kernel/log.ts';
 import { Metrics } from '#kernel/metrics.ts';
-import { specChanged, toSelf, watching } from '#kernel/source.ts';
 import type { OperatorConfig } from './config.ts';
 
 export interface ControllersOptions {
@@ -68,6 +68,23 @@ export function createControllers(options: ControllersOptions): readonly Control
 
   const shardApplier = applier('shardwright-shard');
   const turns = turnsOf(caches);
+  const context = {
+    image: config.image,
+    imagePullPolicy: config.imagePullPolicy,
+    operator: { namespace: config.namespace, labels: config.podLabels },
+  };
+  const backups = createBackupReconcilers({
+    client,
+    caches,
+    metrics,
+    applier: applier('shardwright-backup-policy'),
+    secrets,
+    engine: engineOf,
+    context,
+    enableCommand: namespace => enableCommand(config, namespace),
+    events: recorder('backup-policy-controller'),
+    clock,
+  });
   return [
     new Controller({
       ...shared,
@@ -107,11 +124,7 @@ export function createControllers(options: ControllersOptions): readonly Control
           memory: new Memory(),
           turns,
           engine: engineOf,
-          context: {
-            image: config.image,
-            imagePullPolicy: config.imagePullPolicy,
-            operator: { namespace: config.namespace, labels: config.podLabels },
-          },
+          context,
           events: recorder('shard-controller'),
           clock,
           random,
@@ -155,15 +168,20 @@ export function createControllers(options: ControllersOptions): readonly Control
     new Controller({
       ...shared,
       name: 'backup-policy',
-      workers: 2,
-      sources: [watching({ reflector: caches.backupPolicies, map: toSelf, predicate: specChanged })],
-      reconcile: terminalWhenInvalid(
-        backupPolicyReconciler(caches, {
-          applier: applier('shardwright-backup-policy'),
-          events: recorder('backup-policy-controller'),
-          clock,
-        }),
-      ),
+      workers: 4,
+      // It measures: what cannot be written for one shard must not keep it from looking at the others.
+      backoff: { baseMs: 250, maxMs: 10_000 },
+      sources: backupPolicySources(caches, clock),
+      reconcile: terminalWhenInvalid(backups.policies),
+    }),
+    new Controller({
+      ...shared,
+      name: 'backup-drill',
+      workers: 4,
+      backoff: { baseMs: 500, maxMs: 10_000 },
+      deadlineMs: PREPARE_DRILL_MS,
+      sources: drillSources(caches),
+      reconcile: terminalWhenInvalid(backups.drills),
     }),
   ];
 }

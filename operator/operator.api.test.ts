@@ -116,7 +116,7 @@ describe('the program', () => {
     expect(lease.spec?.holderIdentity ?? '').toBe('');
   });
 
-  test('says of the kind that is still to come that it is', async () => {
+  test('says which Secret a BackupPolicy wants', async () => {
     const fleet = await fleetHarness(cleanup);
     fleet.start();
     const at = (name: string) => ({ namespace: fleet.namespace, name });
@@ -140,7 +140,7 @@ describe('the program', () => {
       );
       return findCondition(live, 'Stalled');
     });
-    expect(stalled).toMatchObject({ status: 'True', reason: 'NotYetSupported', observedGeneration: 1 });
+    expect(stalled).toMatchObject({ status: 'True', reason: 'SecretMissing', observedGeneration: 1 });
   });
 });
 

@@ -52,7 +52,7 @@ it('leaves a running fleet alone when a change of it cannot be done', async () =
   expect(after.status?.readyReplicas).toBe(1);
 });
 
-it('says of a kind that does nothing yet that it does nothing yet', async () => {
+it('says which Secret a BackupPolicy wants', async () => {
   const ns = space.current;
   await ns.apply({
     apiVersion,
@@ -68,5 +68,5 @@ it('says of a kind that does nothing yet that it does nothing yet', async () => 
     },
   });
   const policy = await ns.until(BackupPolicies, 'nightly', hasCondition('Stalled', 'True'));
-  expect(conditionOf(policy, 'Stalled')?.message).toMatch(/this version .* yet/);
+  expect(conditionOf(policy, 'Stalled')?.message).toMatch(/Secret s3 is missing/);
 });

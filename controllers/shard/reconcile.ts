@@ -1,6 +1,7 @@
 /**
  * One pass over one shard: make the objects so, then the database, then renew members by one step. Each pass starts from what is there now; every write may be the last one before the operator is killed.
  */
+import { isShardField, withoutBackupFields } from '#controllers/backup-fields.ts';
 import { CredentialsMissingError, reachablePrimary } from '#controllers/connect-target.ts';
 import { isPaused } from '#crds/api/names.ts';
 import { EngineError, StaleAccessError } from '#engines/errors.ts';
@@ -190,7 +191,8 @@ async function writeStatus(
     certificateExpiry: pass.certificateExpiry,
   });
   const observedGeneration = shard.metadata.generation ?? 0;
-  const known = deps.memory.statusOf(shardOf(live));
+  const shown = deps.memory.statusOf(shardOf(live));
+  const known = shown && withoutBackupFields(shown);
   const before = known?.conditions ?? [];
   const wantedTypes = new Set(conditions.map(condition => condition.type));
   const after = setConditions(
@@ -203,7 +205,7 @@ async function writeStatus(
   const now = deps.clock.monotonicMs();
   const waitMs = deps.memory.statusWrittenAt(shard) + DETAILS_WAIT_MS - now;
   if (waitMs > 0 && !isNews(known, status)) return waitMs;
-  const { changed } = await deps.applier.applyStatus(live, status, { signal });
+  const { changed } = await deps.applier.applyStatus(live, status, { signal, owns: isShardField });
   deps.memory.keepStatus(shard, { status, over: live.metadata.resourceVersion, at: now });
   if (changed) deps.events.conditionsChanged(facts.raw, before, after);
   return undefined;

@@ -130,6 +130,7 @@ export const backupPolicyStatus = z.object({
     })
     .exactOptional()
     .describe('Backups of all shards that were asked for by hand.'),
+  drillAsked: time.exactOptional().describe('When the last drill that was asked for by hand was taken up.'),
   drillTime: time.exactOptional().describe('Up to when drills of the schedule are done with.'),
   lastBackupTime: time.exactOptional().describe('When the last backup ended.'),
   lastDrillTime: time.exactOptional().describe('When the last drill ended.'),

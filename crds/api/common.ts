@@ -84,13 +84,23 @@ const cronFields = [
   '([0-7]|[A-Za-z]{3})',
 ].map(cronField);
 
-/** A moment of five cron fields: minute, hour, day of month, month, day of week. */
-export const cron = text({
-  min: 9,
-  max: 128,
-  pattern: new RegExp(`^${cronFields.join(' +')}$`),
-  message: 'must be five cron fields (minute hour day month weekday), such as "0 2 * * 0"',
-});
+/**
+ * A moment of five cron fields: minute, hour, day of month, month, day of week. The API server refuses numbers out of their
+ * bounds; what it accepted before it did so still parses.
+ */
+export const cron = withRules(
+  text({
+    min: 9,
+    max: 128,
+    pattern: /^[0-9*/,-]+( +[0-9*/,-]+){2} +[0-9A-Za-z*/,-]+ +[0-9A-Za-z*/,-]+$/,
+    message: 'must be five cron fields (minute hour day month weekday), such as "0 2 * * 0"',
+  }),
+  {
+    rule: `self.matches(${JSON.stringify(`^${cronFields.join(' +')}$`)})`,
+    message:
+      'must be five cron fields, each within its bounds: minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-7',
+  },
+);
 
 /** A moment as RFC 3339 writes it. */
 export const timestamp = text({

@@ -82,6 +82,10 @@ export const annotations = {
   finish: 'shardwright.io/finish',
   /** On a ShardMigration that is being deleted: `"true"` lets it go with what it could not clean up. */
   letGo: 'shardwright.io/let-go',
+  /** On a BackupPolicy or a Shard: `full` or `incremental` makes one now. Taken away once it is taken up. */
+  backupNow: 'shardwright.io/backup-now',
+  /** On a BackupPolicy or a Shard: any value restores a sample, or that shard, to measure it. Taken away once it is taken up. */
+  drillNow: 'shardwright.io/drill-now',
   /** On a member's pod and on a Job of the shard: what it tells of archiving, of a backup, of a drill (engines/backup.ts). */
   report: 'shardwright.io/report',
   /** On a Job of a shard: the request that it was made for. */

@@ -97,6 +97,10 @@ const drillResult = z.object({
 export const shardBackupStatus = z.object({
   policy: name.describe('The BackupPolicy that it is under.'),
   since: time.describe('Since when.'),
+  place: z
+    .string()
+    .max(128)
+    .describe('Changes when backups go elsewhere: what is told here is of this place.'),
   archive: archive.exactOptional().describe('Archiving, as the primary last told of it.'),
   records: listAtomic(z.array(record).max(RECORDS_SHOWN))
     .exactOptional()

@@ -1,0 +1,76 @@
+/** Everything that a decision about a policy is made from. */
+
+import type { ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
+import type { BackupPolicy, BackupPolicyStatus } from '#crds/api/backup-policy.ts';
+import { parseBackupPolicy } from '#crds/api/backup-policy.ts';
+import type { Shard } from '#crds/api/shard.ts';
+import type { BackupProgressReport, DrillReport } from '#engines/backup.ts';
+import type { KubeObject } from '#kernel/object.ts';
+import type { Achieved } from './achieved.ts';
+import type { Binding } from './bindings.ts';
+import type { ArchiveStatus } from './shard-archive.ts';
+
+export interface PolicyFacts {
+  /** As the API server sent it. */
+  readonly raw: KubeObject;
+  readonly policy: BackupPolicy;
+  /** The newest that is known of its status. */
+  readonly status: BackupPolicyStatus;
+  readonly binding: Binding;
+  /** What a person has to put right. */
+  readonly problems: readonly Problem[];
+  /** Those under the policy. */
+  readonly shards: readonly ShardView[];
+  /** Those whose status says that they are under it, and that are under none any more. */
+  readonly released: readonly ShardView[];
+}
+
+export interface Problem {
+  readonly reason: string;
+  /** Names the object and says what to do. */
+  readonly message: string;
+  /** Nothing is begun while it lasts: the plan itself cannot be followed. */
+  readonly plan: boolean;
+}
+
+export interface ShardView {
+  readonly raw: KubeObject;
+  readonly shard: Shard;
+  /** The newest that is known of Shard.status.backup and achievedRpoSeconds. */
+  readonly backup: ShardBackupStatus | undefined;
+  readonly shownRpoSeconds: number | undefined;
+  /** Where its backups go; undefined while that is not known. */
+  readonly place: string | undefined;
+  /** What a primary last told of archiving to the present place, and what follows for this moment. */
+  readonly archive: ArchiveStatus | undefined;
+  readonly achieved: Achieved;
+  readonly backupJob: JobView<BackupProgressReport> | undefined;
+  readonly drillJob: JobView<DrillReport> | undefined;
+  /** It, or its fleet, is paused or on its way out: nothing is begun. */
+  readonly paused: boolean;
+}
+
+export interface JobView<Report> {
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string | undefined;
+  /** What it was made for. */
+  readonly request: string;
+  readonly created: string;
+  readonly state: 'Running' | 'Complete' | 'Failed';
+  /** Why it failed, as the Job says; when it ended. */
+  readonly message: string | undefined;
+  readonly ended: string | undefined;
+  readonly report: Report | undefined;
+}
+
+const parsed = new WeakMap<KubeObject, BackupPolicy>();
+
+/** Parses once per state of the object. Throws InvalidObjectError. */
+export function backupPolicyOf(raw: KubeObject): BackupPolicy {
+  const known = parsed.get(raw);
+  if (known) return known;
+  const policy = parseBackupPolicy(raw);
+  parsed.set(raw, policy);
+  return policy;
+}

@@ -1,0 +1,55 @@
+/** Jobs of a shard as facts: what they were made for, whether they have ended, and what they tell of themselves. */
+import { annotations } from '#crds/api/names.ts';
+import type { BackupEngine, BackupProgressReport, BackupReport, DrillReport } from '#engines/backup.ts';
+import type { KubeObject } from '#kernel/object.ts';
+import type { Job } from '#kernel/resources.ts';
+import type { JobView } from './facts.ts';
+
+type Engine = Pick<BackupEngine, 'parseReport'>;
+
+const reports = new WeakMap<KubeObject, BackupReport | undefined>();
+
+/** Parses once per state of the object. */
+export function reportOf(object: KubeObject, engine: Engine): BackupReport | undefined {
+  if (reports.has(object)) return reports.get(object);
+  const report = engine.parseReport(object);
+  reports.set(object, report);
+  return report;
+}
+
+export function backupJobOf(job: Job | undefined, engine: Engine): JobView<BackupProgressReport> | undefined {
+  if (!job || job.metadata.deletionTimestamp !== undefined) return undefined;
+  const report = reportOf(job, engine);
+  const view = viewOf(job);
+  return {
+    ...view,
+    report: report?.kind === 'Backup' && report.request === view.request ? report : undefined,
+  };
+}
+
+export function drillJobOf(job: Job | undefined, engine: Engine): JobView<DrillReport> | undefined {
+  if (!job || job.metadata.deletionTimestamp !== undefined) return undefined;
+  const report = reportOf(job, engine);
+  const view = viewOf(job);
+  return {
+    ...view,
+    report: report?.kind === 'Drill' && report.request === view.request ? report : undefined,
+  };
+}
+
+function viewOf({ metadata, status }: Job): Omit<JobView<never>, 'report'> {
+  const end = status?.conditions?.find(
+    ({ type, status: holds }) => holds === 'True' && (type === 'Complete' || type === 'Failed'),
+  );
+  const why = [end?.reason, end?.message].filter(Boolean).join(': ');
+  return {
+    name: metadata.name,
+    namespace: metadata.namespace ?? '',
+    uid: metadata.uid,
+    request: metadata.annotations?.[annotations.request] ?? '',
+    created: metadata.creationTimestamp ?? '',
+    state: end === undefined ? 'Running' : end.type === 'Complete' ? 'Complete' : 'Failed',
+    message: why === '' ? undefined : why,
+    ended: end?.lastTransitionTime,
+  };
+}

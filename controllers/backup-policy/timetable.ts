@@ -1,0 +1,90 @@
+/**
+ * Schedules as times: which moment of each was the last, for one shard. A shard's moments lie a little after the schedule's,
+ * always by the same amount, so that a fleet does not begin all at once. Pure.
+ */
+import { Cron } from 'croner';
+import { durationMs } from '#controllers/duration.ts';
+import type { BackupSchedule } from '#crds/api/backup/plan.ts';
+
+export interface Timetable {
+  /** The last moment of the schedule for this shard, without what is added to it for the shard; undefined if there was none. */
+  last(schedule: 'full' | 'incremental', shard: string): Date | undefined;
+  /** When the shard's next moment is. */
+  next(shard: string): Date | undefined;
+}
+
+interface Moments {
+  readonly previous: readonly Date[];
+  readonly next: Date | undefined;
+  readonly jitterMs: number;
+}
+
+/** Throws what croner throws at an expression or time zone that it does not know; {@link cronProblem} tells beforehand. */
+export function timetable(schedule: BackupSchedule, now: Date): Timetable {
+  const wanted = durationMs(schedule.jitter);
+  const full = moments(schedule.full, schedule.timeZone, wanted, now);
+  const incremental =
+    schedule.incremental === undefined
+      ? undefined
+      : moments(schedule.incremental, schedule.timeZone, wanted, now);
+  const of = { full, incremental };
+  return {
+    last(name, shard) {
+      const found = of[name];
+      return found?.previous.find(time => time.getTime() + offsetMs(shard, found.jitterMs) <= now.getTime());
+    },
+    next(shard) {
+      const times = [full, incremental].flatMap(found => {
+        if (!found) return [];
+        const offset = offsetMs(shard, found.jitterMs);
+        const upcoming = [...found.previous, ...(found.next ? [found.next] : [])]
+          .map(time => time.getTime() + offset)
+          .filter(time => time > now.getTime());
+        return upcoming.length > 0 ? [Math.min(...upcoming)] : [];
+      });
+      return times.length > 0 ? new Date(Math.min(...times)) : undefined;
+    },
+  };
+}
+
+/** What is wrong with an expression, in words; undefined if nothing is. */
+export function cronProblem(expression: string, timeZone: string, now: Date): string | undefined {
+  try {
+    const cron = new Cron(expression, { timezone: timeZone, paused: true });
+    return cron.nextRun(now) ? undefined : `"${expression}" never comes`;
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    return text.includes('imezone') || text.includes('time zone')
+      ? `there is no time zone ${timeZone}`
+      : `"${expression}" is no cron expression: ${text}`;
+  }
+}
+
+/** The longest time between two of the next moments. */
+export function longestGapMs(expression: string, timeZone: string, now: Date): number {
+  const runs = new Cron(expression, { timezone: timeZone, paused: true }).nextRuns(16, now);
+  return Math.max(0, ...runs.slice(1).map((run, i) => run.getTime() - (runs[i]?.getTime() ?? 0)));
+}
+
+/** The last moment of a schedule that is the same for all shards. */
+export function lastMoment(expression: string, timeZone: string, now: Date): Date | undefined {
+  return new Cron(expression, { timezone: timeZone, paused: true }).previousRuns(1, now)[0];
+}
+
+function moments(expression: string, timeZone: string, wantedJitterMs: number, now: Date): Moments {
+  const cron = new Cron(expression, { timezone: timeZone, paused: true });
+  const previous = cron.previousRuns(2, now);
+  const next = cron.nextRun(now) ?? undefined;
+  const times = [...previous.toReversed(), ...(next ? [next] : [])].map(time => time.getTime());
+  const gaps = times.slice(1).map((time, i) => time - (times[i] ?? 0));
+  return { previous, next, jitterMs: Math.min(wantedJitterMs, Math.floor(Math.min(...gaps, Infinity) / 2)) };
+}
+
+/** The same for ever, and evenly spread: FNV-1a of the name. */
+export function offsetMs(shard: string, jitterMs: number): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(shard)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  // Its low bits differ most.
+  const mixed = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 0;
+  return Math.floor((mixed / 2 ** 32) * jitterMs);
+}
