@@ -1,0 +1,180 @@
+"""`member backup`: one base backup, read from the members and written to the store, and before it the removal of those that are
+not wanted any more. The last good one is never removed, and no log that a kept one needs."""
+import json
+import re
+import sys
+
+import pgbackrest
+import store
+from supervisor import log
+from task import Child, Stopped, Task, time_text
+
+CERTIFICATES = '/etc/shardwright/tls'
+DATA = '/var/lib/postgresql/data'
+SOCKETS = '/run/postgresql'
+LABEL = re.compile(r'\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?')
+# So long a store may be silent, or the archiver behind.
+IO_SECONDS = 20
+ARCHIVE_SECONDS = 120
+
+
+class Failure(Exception):
+    """The cause in one line."""
+
+
+def backup():
+    task = Task()
+    words = {'kind': 'Backup', 'state': 'Running', 'type': task.input['type']}
+    try:
+        words = work(task, words)
+    except (Failure, Stopped, pgbackrest.Failed) as error:
+        words = {**words, 'state': 'Failed', 'failure': str(error)}
+    except Exception as error:  # pylint: disable=broad-except  # the cause is told whatever it is
+        words = {**words, 'state': 'Failed', 'failure': f'{type(error).__name__}: {error}'}
+    task.conclude(words)
+    return 0 if words['state'] == 'Succeeded' else 1
+
+
+def work(task, words):
+    task.tell(words)
+    stanza = pgbackrest.policy()['stanza']
+    known = existing(stanza)
+    removed = remove(stanza, task.input['expire'], known)
+    before = {each['label'] for each in known}
+    words = {**words, **copy(task, stanza, words)}
+    known = existing(stanza)
+    if removed:
+        known = remove_log(stanza, known)
+    words['records'] = [record(each) for each in known]
+    made = [each for each in known if each['label'] not in before]
+    if not made:
+        raise Failure('the repository does not list the backup that was made')
+    if made[-1].get('error'):
+        return {**words, 'state': 'Failed', 'failure': f'{made[-1]["label"]} holds pages with a wrong checksum'}
+    return {**words, 'state': 'Succeeded', 'type': kind(made[-1])}
+
+
+def existing(stanza):
+    """What the repository holds, oldest first. Raises Failure at once when nobody answers there."""
+    why = store.unreachable()
+    if why is not None:
+        raise Failure(why)
+    found = pgbackrest.ask(stanza, 'info', f'--io-timeout={IO_SECONDS}')
+    status = found[0]['status'] if found else {'code': 1, 'message': 'missing stanza path'}
+    # 2: there is none yet. 1 and 3: nobody has begun the archive yet, which is the primary's to do.
+    if status['code'] in (1, 3):
+        raise Failure('the archive has not been begun yet: see what the primary reports of archiving')
+    if status['code'] not in (0, 2):
+        messages = [each['status']['message'] for each in found[0].get('repo', [])]
+        raise Failure(pgbackrest.explain(messages[0] if messages else status['message'], pgbackrest.secrets()))
+    return sorted(found[0]['backup'], key=lambda each: each['timestamp']['stop'])
+
+
+def remove(stanza, labels, known):
+    """Removes them with all that stands on them. What cannot be removed today is asked for again with the next backup."""
+    gone = set()
+    for label in labels:
+        doomed = {each['label'] for each in known if label == each['label'] or label in (each['reference'] or [])}
+        if not LABEL.fullmatch(label) or not doomed:
+            log(f'not removing {label}: there is no such backup')
+            continue
+        if not any(each['label'] not in gone | doomed and not each['error'] for each in known):
+            log(f'not removing {label}: no good backup would be left')
+            continue
+        log(f'removing {label}')
+        try:
+            pgbackrest.run(stanza, 'expire', f'--set={label}', f'--io-timeout={IO_SECONDS}')
+            gone |= doomed
+        except pgbackrest.Failed as error:
+            log(f'removing {label}: {error}')
+    return gone
+
+
+def remove_log(stanza, known):
+    """Log from before the oldest full backup helps nobody. It is kept from there on: as many full backups as there are."""
+    full = sum(each['type'] == 'full' for each in known)
+    try:
+        pgbackrest.run(stanza, 'expire', f'--repo1-retention-archive={full}', f'--io-timeout={IO_SECONDS}')
+    except pgbackrest.Failed as error:
+        log(f'removing log: {error}')
+    return existing(stanza)
+
+
+def copy(task, stanza, words):
+    """Runs it, tells how far it is, and returns the last that was to be told."""
+    command = ['pgbackrest', f'--stanza={stanza}', *options(task.input), 'backup']
+    log('backing up from ' + ', '.join(task.input['hosts']))
+    done = {}
+    with Child(command) as child:
+        while (code := child.ended(1.0)) is None:
+            done = progress(stanza) or done
+            task.tell({**words, **done})
+        if code != 0:
+            raise Failure(why(child.said()))
+    if 'totalBytes' in done:
+        done['doneBytes'] = done['totalBytes']
+    return done
+
+
+def options(task):
+    """Where the data are, and how to copy. Small files are stored in bundles and large ones by blocks: measured, a small
+    database is stored in a third of the time."""
+    chosen = [
+        '--type=' + {'full': 'full', 'incremental': 'incr'}[task['type']],
+        '--no-expire-auto', '--repo1-bundle', '--repo1-block', '--process-max=2', '--log-level-console=info',
+        f'--io-timeout={IO_SECONDS}', f'--archive-timeout={ARCHIVE_SECONDS}',
+        '--backup-standby=' + ('prefer' if len(task['hosts']) > 1 else 'n'),
+    ]
+    for number, host in enumerate(task['hosts'], start=1):
+        chosen += [f'--pg{number}-{name}={value}' for name, value in {
+            'host': host,
+            'host-type': 'tls',
+            'host-port': task['port'],
+            'host-ca-file': CERTIFICATES + '/ca.crt',
+            'host-cert-file': CERTIFICATES + '/tls.crt',
+            'host-key-file': CERTIFICATES + '/tls.key',
+            'path': DATA,
+            'socket-path': SOCKETS,
+        }.items()]
+    return chosen
+
+
+def progress(stanza):
+    """pgBackRest writes how far it is into its lock."""
+    try:
+        with open(f'/tmp/pgbackrest/lock/{stanza}-backup-1.lock', encoding='utf-8') as file:
+            lock = json.load(file)
+        return {'doneBytes': lock['szCplt'], 'totalBytes': lock['sz']}
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def why(said):
+    if 'LockAcquireError' in said or re.search(r'unable to acquire .*lock', said):
+        return 'another backup of this shard is running'
+    # That no member was found is only the end of it: why the first one was not, is told before.
+    first = re.search(r'WARN: unable to check pg1: (?:\[\w+\] )?(.*)', said)
+    if first and 'unable to find primary' in said:
+        return 'the primary cannot be read: ' + pgbackrest.explain('ERROR: ' + first.group(1), pgbackrest.secrets())
+    return pgbackrest.explain(said, pgbackrest.secrets())
+
+
+def kind(each):
+    return 'full' if each['type'] == 'full' else 'incremental'
+
+
+def record(each):
+    return {
+        'label': each['label'],
+        'type': kind(each),
+        'started': time_text(each['timestamp']['start']),
+        'stopped': time_text(each['timestamp']['stop']),
+        'databaseBytes': each['info']['size'],
+        'storedBytes': each['info']['repository']['delta'],
+        **({'prior': each['prior']} if each.get('prior') else {}),
+        'error': bool(each['error']),
+    }
+
+
+if __name__ == '__main__':
+    sys.exit(backup())
