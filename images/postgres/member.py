@@ -1,11 +1,13 @@
 """`member database` runs Patroni with PostgreSQL, `member pooler` runs PgBouncer. See the README of the engine."""
 import fcntl
+import importlib
 import json
 import os
 import signal
 import sys
 import time
 
+import helpers
 import passwords
 from supervisor import MountedFolders, Supervisor, in_background, log
 
@@ -66,6 +68,7 @@ class Database:
     """What Patroni alone would notice late: a dead postmaster at the end of its loop, a new password never."""
 
     def __init__(self):
+        self.helpers = helpers.Helpers(VOLUME + '/data', CERTIFICATES)
         self._postmaster = None
         self._pidfd = None
         # Volumes that outlive their shard can bring logins with older passwords: look once, when things have settled.
@@ -81,6 +84,7 @@ class Database:
     def tick(self):
         self._watch_postmaster()
         self._check_passwords()
+        self.helpers.tick()
         return () if self._pidfd is None else (self._pidfd,)
 
     def _watch_postmaster(self):
@@ -164,7 +168,8 @@ def database():
     write_patroni_settings()
     watch = Database()
     folders = MountedFolders(SETTINGS, CERTIFICATES, PASSWORDS)
-    return Supervisor(['/usr/bin/patroni', PATRONI], folders, watch.files_changed, watch.tick).run()
+    return Supervisor(['/usr/bin/patroni', PATRONI], folders, watch.files_changed, watch.tick,
+                      on_end=watch.helpers.ended, on_stop=watch.helpers.stop).run()
 
 
 def pooler():
@@ -174,11 +179,16 @@ def pooler():
                       stop_seconds=5.0).run()
 
 
+def job(name):
+    """What a Job runs; a member need not keep it in memory."""
+    return lambda: getattr(importlib.import_module(name), name)()
+
+
 if __name__ == '__main__':
-    programs = {'database': database, 'pooler': pooler}
+    programs = {'database': database, 'pooler': pooler, 'backup': job('backup'), 'drill': job('drill')}
     if len(sys.argv) == 2 and sys.argv[1] in programs:
         sys.exit(programs[sys.argv[1]]())
     # Anything else is run as it is: psql, pgbackrest, a shell.
     if len(sys.argv) > 1:
         os.execvp(sys.argv[1], sys.argv[1:])
-    sys.exit('usage: member database | member pooler | member COMMAND...')
+    sys.exit('usage: member database | member pooler | member backup | member drill | member COMMAND...')

@@ -13,6 +13,7 @@ class Run:
     """Samples with one snapshot: when the last was taken, and the position of the first."""
 
     def __init__(self, moment, snapshot, place):
+        self.began = moment
         self.moment = moment
         self.snapshot = snapshot
         self.place = place
@@ -58,7 +59,8 @@ class Meter:
         self._since = since
         if sample is not None:
             moment, snapshot, place = sample
-            self._covered = Run(moment, snapshot, place)
+            if self._covered is None or self._covered.moment < moment:
+                self._covered = Run(moment, snapshot, place)
             self._waiting = [run for run in self._waiting if run.place > place]
 
     def _cover(self):
@@ -81,13 +83,16 @@ class Meter:
         takes none: each would fill the volume with one more."""
         if not self._waiting or self._in_flight():
             return False
-        return self.age(now) >= max(self.objective / 2 - transfer_seconds, self.objective / 8)
+        oldest = self._waiting[0].began if self._covered is None else self._covered.moment
+        return now - oldest >= max(self.objective / 2 - transfer_seconds, self.objective / 8)
 
     def switched(self, place):
         self._switched = self._segments.holding(place)
 
     def _in_flight(self):
         first = self._archived // self._segments.size
+        if self._archived == 0:
+            return True
         if self._switched is not None and self._switched >= first:
             return True
         return self._holding(self._waiting[-1]) > first
@@ -108,7 +113,8 @@ class Reporting:
         return now >= self._due or state != self._told
 
     def told(self, now, state):
-        self._due = now + self._every
+        # A little early, so that it is this second's sample and not the next one's.
+        self._due = now + self._every - 0.5
         self._told = state
 
     def failed(self, now):

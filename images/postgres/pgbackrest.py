@@ -28,7 +28,7 @@ def policy():
 
 def run(stanza, command, *options, timeout=120.0):
     """Standard output of a command that succeeded. Raises {@link Failed}."""
-    arguments = ['pgbackrest', f'--stanza={stanza}', *options, command]
+    arguments = ['pgbackrest', f'--stanza={stanza}', command, *options]
     try:
         done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False,
                               encoding='utf-8', errors='replace')
@@ -59,6 +59,9 @@ def explain(text, hidden=()):
     begin = next((index for index, line in enumerate(lines) if re.match(r'(P\d\d )?ERROR: ', line)), 0)
     said = []
     for line in lines[begin:]:
+        # How often it was tried.
+        if line.startswith('['):
+            continue
         # A request that was refused is shown whole; of it the status and the store's own words count.
         if line.startswith('*** ') or line.startswith('HINT:'):
             break
@@ -67,6 +70,8 @@ def explain(text, hidden=()):
         said.append(line)
     answer = [words for tag in ('Code', 'Message') for words in re.findall(f'<{tag}>([^<]*)</{tag}>', text)[:1]]
     message = re.sub(r'^(P\d\d )?ERROR: (\[\d+\]: )?', '', ' '.join(filter(None, said)))
+    # There is one repository, and what ails it is what comes after this.
+    message = re.sub(r'^unable to find a valid repository: repo1: (\[\w+\] )?', '', message)
     message = ' '.join([message.rstrip(':'), *([': '.join(answer)] if answer else [])]).strip()
     for secret in sorted(hidden, key=len, reverse=True):
         message = message.replace(secret, '***')

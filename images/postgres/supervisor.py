@@ -39,10 +39,13 @@ class MountedFolders:
 
 class Supervisor:
     """`stop_signal` is what SIGTERM becomes; after `stop_seconds` the program gets `last_signal`.
-    `tick` runs every second and returns file descriptors that should wake it early."""
+    `tick` runs every second and returns file descriptors that should wake it early; `on_end` hears of other children,
+    `on_stop` that this is to end."""
 
     def __init__(self, command, folders, on_change, tick=lambda: (), stop_signal=signal.SIGTERM,
-                 stop_seconds=None, last_signal=signal.SIGQUIT):
+                 stop_seconds=None, last_signal=signal.SIGQUIT, on_end=lambda pid, code: None, on_stop=lambda: None):
+        self._on_end = on_end
+        self._on_stop = on_stop
         self._command = command
         self._folders = folders
         self._on_change = on_change
@@ -84,14 +87,14 @@ class Supervisor:
     def _pass_on(self, child, number):
         if number in (signal.SIGTERM, signal.SIGINT):
             log('stopping')
+            self._on_stop()
             child.send_signal(self._stop_signal)
             if self._stop_seconds is not None:
                 self._stop_at = time.monotonic() + self._stop_seconds
         elif number == signal.SIGHUP:
             child.send_signal(signal.SIGHUP)
 
-    @staticmethod
-    def _reap(child):
+    def _reap(self, child):
         """As the first process we inherit orphans. Returns the exit status once the program itself has ended."""
         while True:
             try:
@@ -104,6 +107,7 @@ class Supervisor:
                 code = os.waitstatus_to_exitcode(status)
                 log(f'program ended: {code}')
                 return code if code >= 0 else 128 - code
+            self._on_end(pid, os.waitstatus_to_exitcode(status))
 
 
 def in_background(work):

@@ -59,6 +59,16 @@ class Lineage:
                 return timeline
         return self.timeline
 
+    def legs(self, begin, end):
+        """The way from one position to another: (timeline, from, to) in turn."""
+        legs = []
+        for timeline, ended in self._ends:
+            if begin < ended:
+                legs.append((timeline, begin, min(ended, end)))
+                begin = ended
+        legs.append((self.timeline, begin, end))
+        return [leg for leg in legs if leg[1] < leg[2]]
+
     def later_than(self, timeline):
         """Timelines after that one: recovery finds its way to them by their history files."""
         known = [each for each, _ in self._ends] + [self.timeline]

@@ -1,0 +1,346 @@
+"""`member meter`: runs beside a primary that has a repository. Takes a sample of the server every second, ends segments whose
+commits grow too old, follows what the archiver has done, and tells how old the oldest commit is that the loss of this shard would
+lose. See the decision on backups for why that is an upper bound."""
+import hashlib
+import math
+import os
+import select
+import signal
+import sys
+import threading
+import time
+
+import looking
+import metering
+import pgbackrest
+import server
+import store
+import wal
+from supervisor import log
+
+STATE = '/tmp/archive'
+UNREACHABLE = STATE + '/unreachable'
+TICK_SECONDS = 1.0
+# While a segment is on its way, its arrival is looked for more often: it costs the look at one file.
+ARRIVAL_SECONDS = 0.2
+# A segment that takes longer makes us ask whether the store can be reached at all.
+SUSPICIOUS_SECONDS = 2.0
+
+
+class Watching(threading.Thread):
+    """Whatever waits for the store, so that sampling never does: looks into the archive, and whether the store answers."""
+
+    def __init__(self, stanza):
+        super().__init__(daemon=True)
+        self._look = looking.Look(stanza)
+        self._beside = server.Server()
+        self._due = 0.0
+        self._progress = False
+        self.suspicious = False
+        self.findings = []
+        self.unreachable = None
+        self.failure = None
+        self.looked = False
+
+    def progress(self):
+        """More was archived: worth another look when its time has come."""
+        self._progress = True
+
+    def run(self):
+        while True:
+            if self.suspicious or self.unreachable is not None:
+                self._probe()
+            if time.monotonic() >= self._due and (self._progress or self._due == 0.0 or self.failure is not None):
+                self._take()
+            time.sleep(0.5 if self.unreachable is None else 1.0)
+
+    def _probe(self):
+        self.unreachable = store.unreachable()
+        if self.unreachable is None:
+            remove(UNREACHABLE)
+            return
+        os.makedirs(STATE, exist_ok=True)
+        with open(UNREACHABLE, 'w', encoding='utf-8') as file:
+            file.write(self.unreachable + '\n')
+        end_attempt()
+
+    def _take(self):
+        self._probe()
+        if self.unreachable is not None:
+            self.failure, self.looked = self.unreachable, True
+            return
+        self._progress = False
+        try:
+            finding = self._look.take(self._beside)
+            self.findings.append(finding)
+            self.failure = finding.failure
+            self._due = time.monotonic() + finding.again
+            self._progress = finding.continuity != 'Verified'
+        except pgbackrest.Failed as failed:
+            self.failure = str(failed)
+            self._due = time.monotonic() + 5.0
+        except Exception as error:  # the server is gone or stops: sampling says so, and we ask again
+            log(f'meter: {type(error).__name__}: {str(error).strip()}')
+            self._due = time.monotonic() + 1.0
+            self._progress = True
+        self.looked = True
+
+
+class Telling(threading.Thread):
+    """Delivers the newest report; what the API server keeps us waiting for must not stop the samples."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self._wake = threading.Event()
+        self._report = None
+
+    def tell(self, report):
+        self._report = report
+        self._wake.set()
+
+    def run(self):
+        from report import write_report
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            try:
+                write_report(self._report)
+            except Exception as error:  # told again with the next report, which is never far
+                log(f'meter: the report was not delivered: {error}')
+                time.sleep(1.0)
+                self._wake.set()
+
+
+class Metering:
+    def __init__(self, policy):
+        self._policy = policy
+        self._beside = server.Server()
+        self._watching = Watching(policy['stanza'])
+        self._telling = Telling()
+        self._reporting = metering.Reporting(policy['rpoSeconds'])
+        self._meter = None
+        self._finding = None
+        self._number = self._counted = None
+        self._place = 0
+        self._transfer = None
+        self._objects = self._bytes = 0
+        self._nudged = self._waits_since = None
+        self._began = time.monotonic()
+
+    def start(self):
+        remove(UNREACHABLE)
+        remove(STATE + '/failed')
+        self._watching.start()
+        self._telling.start()
+
+    def set_policy(self, policy):
+        self._policy = policy
+        self._reporting = metering.Reporting(policy['rpoSeconds'])
+        if self._meter is not None:
+            self._meter.objective = policy['rpoSeconds']
+
+    def tick(self, sampling):
+        self._take_findings()
+        self._follow()
+        if sampling:
+            self._sample()
+            self._tell()
+        return self._waits_since is not None
+
+    def _take_findings(self):
+        while self._watching.findings:
+            finding = self._watching.findings.pop(0)
+            self._bytes += finding.bytes
+            before, self._finding = self._finding, finding
+            if self._meter is None:
+                self._meter = metering.Meter(finding.segments, self._policy['rpoSeconds'], finding.since)
+            # What was archived during the look is known better here, unless the look found that it is not so.
+            if before is None or finding.gap or before.gap:
+                self._number = finding.archived // finding.segments.size
+                self._counted = max(self._counted or 0, self._number)
+                self._meter.archived_to(finding.archived)
+            if before is None or finding.gap or before.continuity != finding.continuity:
+                self._meter.looked(finding.since, finding.sample)
+
+    def _follow(self):
+        """What the archiver marks as done is stored; whether it stays stored, looks tell."""
+        if self._finding is None:
+            return
+        segments, lineage = self._finding.segments, self._finding.lineage
+        moved = False
+        while True:
+            name = segments.name(lineage.timeline_of(segments, self._number), self._number)
+            if self._finding.failure is not None or not self._is_archived(name):
+                break
+            self._number += 1
+            self._objects += self._number > self._counted
+            self._counted = max(self._counted, self._number)
+            moved = True
+        if moved:
+            self._meter.archived_to(segments.start(self._number))
+            self._watching.progress()
+            self._read_transfer()
+        self._nudge(server.is_waiting(name), moved)
+
+    def _is_archived(self, name):
+        if server.is_archived(name):
+            return True
+        # The mark goes with the file, and the file only once it is marked. The one being written may not be there yet.
+        written = self._number < self._place // self._finding.segments.size
+        return written and not server.is_waiting(name) and not server.is_here(name)
+
+    def _nudge(self, waits, moved):
+        """The archiver sleeps for a minute after three failures; told to read its settings again, it tries again."""
+        now = time.monotonic()
+        if not waits:
+            self._waits_since, self._watching.suspicious = None, False
+            return
+        if self._waits_since is None or moved:
+            self._waits_since = self._nudged = now
+        self._watching.suspicious = now - self._waits_since > SUSPICIOUS_SECONDS
+        if now - self._nudged > max(2.0, self._policy['rpoSeconds'] / 8) and self._watching.unreachable is None:
+            self._nudged = now
+            try:
+                process = self._beside.archiver()
+                if process:
+                    os.kill(process, signal.SIGHUP)
+            except Exception as error:  # the server is going, and its archiver with it
+                log(f'meter: {str(error).strip()}')
+
+    def _read_transfer(self):
+        try:
+            with open(STATE + '/pushed', encoding='ascii') as file:
+                _, begun, ended = file.read().split()
+            self._transfer = max(float(ended) - float(begun), 0.0)
+        except (OSError, ValueError):
+            return
+
+    def _sample(self):
+        try:
+            moment, snapshot, place = self._beside.sample()
+            self._place = place
+            if self._meter is None:
+                return
+            self._meter.sample(moment, snapshot, place)
+            if self._meter.should_switch(time.monotonic(), self._transfer or 0.0):
+                self._meter.switched(self._beside.end_segment())
+        except server.NotPrimary:
+            raise
+        except Exception as error:  # no sample is an answer too: age grows
+            log(f'meter: no sample: {str(error).strip()}')
+
+    def _tell(self):
+        now = time.monotonic()
+        if not self._watching.looked and now - self._began < 10.0:
+            return
+        report = self._report(now)
+        state = (report['continuity'], report.get('failure'), report['settingsVersion'],
+                 report['rpoSeconds'] > self._policy['rpoSeconds'])
+        if self._reporting.is_due(now, state):
+            self._reporting.told(now, state)
+            self._telling.tell(report)
+
+    def _report(self, now):
+        report = {
+            'kind': 'Archive',
+            'at': time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime()) + 'Z',
+            'settingsVersion': self._policy['version'],
+            'continuity': 'Unverified' if self._finding is None else self._finding.continuity,
+            'objects': self._objects,
+            'bytes': self._bytes,
+        }
+        if self._meter is None:
+            # Nothing could be looked at: as far as we know nothing is stored.
+            report.update(rpoSeconds=rounded(self._age_of_database(now)), timeline=0)
+        else:
+            # Without a backup there is nothing to restore, whatever is archived.
+            age = self._meter.age(now) if self._finding.has_backup else now - self._finding.since
+            report.update(rpoSeconds=rounded(age), timeline=self._finding.lineage.timeline,
+                          archivedTo=wal.position_text(self._finding.segments.start(self._number)))
+        if self._transfer is not None:
+            report['transferSeconds'] = round(self._transfer, 3)
+        failure = self._failure()
+        if failure:
+            report['failure'] = failure
+        return report
+
+    def _age_of_database(self, now):
+        try:
+            return now - self._beside.identity()[2]
+        except server.NotPrimary:
+            raise
+        except Exception:  # no session: it is as old as we know
+            return now - self._began
+
+    def _failure(self):
+        if self._watching.unreachable is not None:
+            return self._watching.unreachable
+        if self._watching.failure is not None:
+            return self._watching.failure
+        try:
+            with open(STATE + '/failed', encoding='utf-8', errors='replace') as file:
+                return pgbackrest.explain(file.read(), pgbackrest.secrets())
+        except OSError:
+            return None
+
+
+def rounded(seconds):
+    """An upper bound stays one."""
+    return math.ceil(seconds * 10) / 10
+
+
+def end_attempt():
+    """pgBackRest would go on trying for long after the store is back."""
+    try:
+        with open(STATE + '/pid', encoding='ascii') as file:
+            process = int(file.read())
+        with open(f'/proc/{process}/comm', encoding='ascii') as file:
+            if file.read().strip() == 'pgbackrest':
+                os.kill(process, signal.SIGTERM)
+    except (OSError, ValueError):
+        return
+
+
+def remove(path):
+    try:
+        os.remove(path)
+    except FileNotFoundError:
+        return
+
+
+def repository():
+    """Changes when the repository is another one."""
+    with open(pgbackrest.REPOSITORY + '/pgbackrest.conf', 'rb') as file:
+        return hashlib.sha256(file.read()).digest()
+
+
+def main():
+    read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(name, lambda *_: None)
+    bound = repository()
+    meter = Metering(pgbackrest.policy())
+    meter.start()
+    due = time.monotonic()
+    try:
+        while True:
+            sampling = time.monotonic() >= due
+            if sampling:
+                due = max(due + TICK_SECONDS, time.monotonic())
+            arriving = meter.tick(sampling)
+            wait = max(due - time.monotonic(), 0.0)
+            ready, _, _ = select.select((read_end,), (), (), min(wait, ARRIVAL_SECONDS) if arriving else wait)
+            if not ready:
+                continue
+            if any(number != signal.SIGHUP for number in os.read(read_end, 256)):
+                return 0
+            if not pgbackrest.is_bound() or repository() != bound:
+                return 0
+            meter.set_policy(pgbackrest.policy())
+    except server.NotPrimary:
+        return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
