@@ -7,6 +7,7 @@ import type { Shard } from '#crds/api/shard.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { BackupEngine, OpenBackupSession } from './backup.ts';
 import type { OpenTransfer } from './migration.ts';
+import type { RecoveryEngine } from './recovery.ts';
 
 export interface Capabilities {
   /** A member can be promoted on request, with no acknowledged write lost. */
@@ -99,6 +100,8 @@ export interface Engine {
   readonly backups?: BackupEngine;
   /** Present with `backups`. Throws {@link UnreachableError}. */
   readonly openBackupSession?: OpenBackupSession;
+  /** Present with `backups`. */
+  readonly recovery?: RecoveryEngine;
 }
 
 /** Where to reach a member: `host` is an address (pod IP), `name` the pod's. */

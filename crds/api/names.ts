@@ -61,7 +61,7 @@ export const labels = {
   /** Name of the Shard. */
   shard: 'shardwright.io/shard',
   /**
-   * On a Job of a shard and on its pods: `backup` or `drill`. The pods carry `taskOf` instead of `shard`: whatever selects by
+   * On a Job of a shard and on its pods: `backup`, `drill`, `recover` or `catalog`. The pods carry `taskOf` instead of `shard`: whatever selects by
    * that - Services, the budget, the StatefulSet, Patroni - would take them for members.
    */
   task: 'shardwright.io/task',
@@ -90,6 +90,8 @@ export const annotations = {
   report: 'shardwright.io/report',
   /** On a Job of a shard: the request that it was made for. */
   request: 'shardwright.io/request',
+  /** On a ShardCluster with spec.bootstrap.recovery: a value not seen before tries a failed recovery again. */
+  retry: 'shardwright.io/retry',
 } as const;
 
 /** Labels of everything that belongs to a fleet. */
@@ -110,6 +112,10 @@ export const clusterChildren = {
   authoritySecret: (cluster: string): string => `${cluster}-ca`,
   internalSecret: (cluster: string): string => `${cluster}-internal`,
   appSecret: (cluster: string): string => `${cluster}-app`,
+  /** While a fleet is recovered: ServiceAccount, Role and RoleBinding; and one Secret and one Job for each destination of backups. */
+  recovery: (cluster: string): string => `${cluster}-recovery`,
+  recoverySecret: (cluster: string, destination: number): string => `${cluster}-recovery-${destination}`,
+  catalogJob: (cluster: string, destination: number): string => `${cluster}-catalog-${destination}`,
 } as const;
 
 /** Objects of one shard, from the Shard's name. The StatefulSet, its guards and the read-write Service bear it as it is. */
@@ -122,6 +128,7 @@ export const shardChildren = {
   backupJob: (shard: string): string => `${shard}-backup`,
   drillJob: (shard: string): string => `${shard}-drill`,
   backupSecret: (shard: string): string => `${shard}-backup`,
+  recoverJob: (shard: string): string => `${shard}-recover`,
 } as const;
 
 /** Whether a person has asked the operator to keep its hands off. */

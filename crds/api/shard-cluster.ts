@@ -1,6 +1,6 @@
 /** ShardCluster: a fleet of shards that act as one database. */
 import { z } from 'zod';
-import { cron, metadata, namespaceNames, objectName, regionName, timestamp } from './common.ts';
+import { cron, metadata, namespaceNames, objectName, regionName, text, timestamp } from './common.ts';
 import { conditions } from './conditions.ts';
 import { engineSpec } from './engine-spec.ts';
 import { apiVersion } from './names.ts';
@@ -112,6 +112,16 @@ export const shardClusterSpec = withRules(
           .object({
             policy: objectName.describe('BackupPolicy whose backups to use.'),
             cluster: objectName.describe('ShardCluster that was backed up.'),
+            incarnation: text({
+              min: 8,
+              max: 8,
+              pattern: /^[0-9a-f]{8}$/,
+              message: 'must be the first 8 characters of the uid of the ShardCluster that was backed up',
+            })
+              .exactOptional()
+              .describe(
+                'Which of several ShardClusters that had this name: the first 8 characters of its uid; the newest that reaches the time if absent.',
+              ),
             targetTime: timestamp
               .exactOptional()
               .describe('Point in time to go back to; the newest if absent.'),

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { shardBackupStatus } from './backup/shard-status.ts';
-import { identifier, localReference, metadata, objectName, regionName } from './common.ts';
+import { identifier, localReference, metadata, objectName, regionName, text } from './common.ts';
 import { conditions } from './conditions.ts';
 import { engineSpec } from './engine-spec.ts';
 import { apiVersion } from './names.ts';
@@ -85,6 +85,17 @@ export const shardSpec = z.object({
     })
     .exactOptional()
     .describe('SQL files to apply.'),
+  recovery: z
+    .object({
+      systemIdentifier: text({
+        min: 1,
+        max: 20,
+        pattern: /^[0-9]+$/,
+        message: 'must be the number that the database was given when it was first made',
+      }).describe('Identifier of the database on the volume: members with empty volumes wait for it.'),
+    })
+    .exactOptional()
+    .describe('Its first member’s volume was filled from a backup.'),
 });
 
 export type ShardSpec = z.infer<typeof shardSpec>;
