@@ -32,12 +32,12 @@ export class AlreadyRunningError extends ArchiveError {
   readonly remedy = 'Let the other run end.';
 }
 
-/** What was read back from the object store is not what the database had. No row was deleted for it. */
+/** What was read back from the object store is not what the database had. No row was deleted because of it. */
 export class MismatchError extends ArchiveError {
   override readonly name = 'MismatchError';
   readonly code = 'ArchiveMismatch';
   readonly remedy =
-    'Look at the object store: it does not give back what it was given. The part is written anew by the next run.';
+    'Look at the object store, which does not give back what it was given. A file that its manifest calls Exported is written anew by the next run; restore any other from an older version of the object.';
 }
 
 /** The object store does not answer as it should. */
@@ -46,6 +46,13 @@ export class StoreError extends ArchiveError {
   readonly code = 'ObjectStore';
   readonly remedy =
     'Check that the object store answers, and the bucket, endpoint and credentials of the BackupPolicy.';
+}
+
+/** A column came or went between the writing of a file and the deleting: the file does not hold the rows as they are now. */
+export class ChangedTableError extends ArchiveError {
+  override readonly name = 'ChangedTableError';
+  readonly code = 'ChangedTable';
+  readonly remedy = 'None is needed: rows that are left are archived as they are now by the next run.';
 }
 
 /** A row to delete is still referenced by another table. */

@@ -22,9 +22,8 @@ export interface CatalogColumn {
 
 export type StoredValue = Stored | StoredList | null;
 
-/** A column and how one file keeps it. */
-export type Column = CatalogColumn &
-  (
+/** A column and how one file keeps it. `asText`: although its type has a storage of its own. */
+export type Column = CatalogColumn & { readonly asText: boolean } & (
     | { readonly kind: 'value'; readonly type: ColumnType }
     | { readonly kind: 'list'; readonly type: ListType }
   );
@@ -49,10 +48,10 @@ const plain: Readonly<Record<string, ColumnType>> = {
 
 /** `asText`: a value was met that the type's own storage cannot hold. */
 export function chooseColumn(column: CatalogColumn, asText: boolean): Column {
-  if (asText) return { ...column, kind: 'value', type: textOf(column.declared) };
+  if (asText) return { ...column, asText, kind: 'value', type: textOf(column.declared) };
   if (column.element !== undefined)
-    return { ...column, kind: 'list', type: new ListType(typeFor(column.element, column.modifier)) };
-  return { ...column, kind: 'value', type: typeFor(column.base, column.modifier) };
+    return { ...column, asText, kind: 'list', type: new ListType(typeFor(column.element, column.modifier)) };
+  return { ...column, asText, kind: 'value', type: typeFor(column.base, column.modifier) };
 }
 
 function typeFor(base: string, modifier: number): ColumnType {

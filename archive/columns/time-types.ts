@@ -64,7 +64,7 @@ export function dayText(days: number): string {
 }
 
 /** As a folder's name: `2026-03-01`; years before Christ and beyond 9999 by ISO 8601's longer form, `-000043-03-15`. */
-export function dayFolder(days: number): string {
+export function dayName(days: number): string {
   const { year, month, day } = civil(days);
   const sign = year < 0 ? '-' : '+';
   const shown =

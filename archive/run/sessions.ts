@@ -1,0 +1,54 @@
+/** The connections of a run to the shard's primary. */
+import type { Client } from 'pg';
+import { connect, disconnect } from '#engines/postgresql/connection.ts';
+import { textSettings } from '#engines/postgresql/migration/verify/table-text.ts';
+import { roles } from '#engines/postgresql/names.ts';
+import { closeEraser, eraserLogin, openEraser } from './eraser.ts';
+
+export interface DatabaseTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly serverName: string;
+  readonly name: string;
+  readonly ca: string;
+  readonly superuserPassword: string;
+}
+
+/** Texts of values depend on some of them, so all of a run's connections have the same. */
+const settings: Readonly<Record<string, string>> = {
+  ...textSettings,
+  search_path: 'pg_catalog',
+  lock_timeout: '30s',
+  // Rather an error than rows that are not seen.
+  row_security: 'off',
+  log_min_error_statement: 'panic',
+  client_connection_check_interval: '5s',
+};
+
+export interface Sessions extends AsyncDisposable {
+  readonly admin: Client;
+  /** Connects at the first call. */
+  eraser(): Promise<Client>;
+}
+
+/** Throws UnreachableError. */
+export async function openSessions(target: DatabaseTarget, signal: AbortSignal): Promise<Sessions> {
+  const open = (user: string, password: string) =>
+    connect({ ...target, database: target.name, user, password, settings }, signal);
+  const admin = await open(roles.superuser, target.superuserPassword);
+  let eraser: Client | undefined;
+  return {
+    admin,
+    eraser: async () => {
+      eraser ??= await open(eraserLogin, await openEraser(admin));
+      return eraser;
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (eraser) {
+        await disconnect(eraser);
+        await closeEraser(admin);
+      }
+      await disconnect(admin);
+    },
+  };
+}
