@@ -8,7 +8,7 @@ import server
 import wal
 
 # How long until the next look, in seconds.
-AGAIN = {'Verified': 60.0, 'Unverified': 10.0, 'Broken': 10.0}
+AGAIN = {'Verified': 60.0, 'Unverified': 5.0, 'Broken': 5.0}
 MENDING_SECONDS = 1.0
 EVERYTHING_SECONDS = 3600.0
 
@@ -44,6 +44,11 @@ class Look:
         self._verified = None
         self._counted = None
         self._everything_due = 0.0
+
+    def doubt(self):
+        """Forgets what was seen of the archive."""
+        self._created = False
+        self._verified = None
 
     def take(self, beside):
         """`beside`: a session with the server. Raises pgbackrest.Failed, and what the session raises."""

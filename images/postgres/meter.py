@@ -7,19 +7,16 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
 
-import looking
 import metering
 import pgbackrest
 import server
-import store
 import wal
+import watching
 from supervisor import log
+from watching import STATE, remove
 
-STATE = '/tmp/archive'
-UNREACHABLE = STATE + '/unreachable'
 TICK_SECONDS = 1.0
 # While a segment is on its way, its arrival is looked for more often: it costs the look at one file.
 ARRIVAL_SECONDS = 0.2
@@ -27,97 +24,13 @@ ARRIVAL_SECONDS = 0.2
 SUSPICIOUS_SECONDS = 2.0
 
 
-class Watching(threading.Thread):
-    """Whatever waits for the store, so that sampling never does: looks into the archive, and whether the store answers."""
-
-    def __init__(self, stanza):
-        super().__init__(daemon=True)
-        self._look = looking.Look(stanza)
-        self._beside = server.Server()
-        self._due = 0.0
-        self._progress = False
-        self.suspicious = False
-        self.findings = []
-        self.unreachable = None
-        self.failure = None
-        self.looked = False
-
-    def progress(self):
-        """More was archived: worth another look when its time has come."""
-        self._progress = True
-
-    def run(self):
-        while True:
-            if self.suspicious or self.unreachable is not None:
-                self._probe()
-            if time.monotonic() >= self._due and (self._progress or self._due == 0.0 or self.failure is not None):
-                self._take()
-            time.sleep(0.5 if self.unreachable is None else 1.0)
-
-    def _probe(self):
-        self.unreachable = store.unreachable()
-        if self.unreachable is None:
-            remove(UNREACHABLE)
-            return
-        os.makedirs(STATE, exist_ok=True)
-        with open(UNREACHABLE, 'w', encoding='utf-8') as file:
-            file.write(self.unreachable + '\n')
-        end_attempt()
-
-    def _take(self):
-        self._probe()
-        if self.unreachable is not None:
-            self.failure, self.looked = self.unreachable, True
-            return
-        self._progress = False
-        try:
-            finding = self._look.take(self._beside)
-            self.findings.append(finding)
-            self.failure = finding.failure
-            self._due = time.monotonic() + finding.again
-            self._progress = finding.continuity != 'Verified'
-        except pgbackrest.Failed as failed:
-            self.failure = str(failed)
-            self._due = time.monotonic() + 5.0
-        except Exception as error:  # the server is gone or stops: sampling says so, and we ask again
-            log(f'meter: {type(error).__name__}: {str(error).strip()}')
-            self._due = time.monotonic() + 1.0
-            self._progress = True
-        self.looked = True
-
-
-class Telling(threading.Thread):
-    """Delivers the newest report; what the API server keeps us waiting for must not stop the samples."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self._wake = threading.Event()
-        self._report = None
-
-    def tell(self, report):
-        self._report = report
-        self._wake.set()
-
-    def run(self):
-        from report import write_report
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            try:
-                write_report(self._report)
-            except Exception as error:  # told again with the next report, which is never far
-                log(f'meter: the report was not delivered: {error}')
-                time.sleep(1.0)
-                self._wake.set()
-
-
 class Metering:
     def __init__(self, policy):
         self._policy = policy
         self._beside = server.Server()
-        self._watching = Watching(policy['stanza'])
-        self._telling = Telling()
-        self._reporting = metering.Reporting(policy['rpoSeconds'])
+        self._watching = watching.Watching(policy['stanza'])
+        self._telling = watching.Telling()
+        self._reporting = metering.Reporting()
         self._meter = None
         self._finding = None
         self._number = self._counted = None
@@ -128,14 +41,13 @@ class Metering:
         self._began = time.monotonic()
 
     def start(self):
-        remove(UNREACHABLE)
+        remove(watching.UNREACHABLE)
         remove(STATE + '/failed')
         self._watching.start()
         self._telling.start()
 
     def set_policy(self, policy):
         self._policy = policy
-        self._reporting = metering.Reporting(policy['rpoSeconds'])
         if self._meter is not None:
             self._meter.objective = policy['rpoSeconds']
 
@@ -198,6 +110,8 @@ class Metering:
         if self._waits_since is None or moved:
             self._waits_since = self._nudged = now
         self._watching.suspicious = now - self._waits_since > SUSPICIOUS_SECONDS
+        if os.path.exists(STATE + '/failed'):
+            self._watching.doubt()
         if now - self._nudged > max(2.0, self._policy['rpoSeconds'] / 8) and self._watching.unreachable is None:
             self._nudged = now
             try:
@@ -251,7 +165,8 @@ class Metering:
         }
         if self._meter is None:
             # Nothing could be looked at: as far as we know nothing is stored.
-            report.update(rpoSeconds=rounded(self._age_of_database(now)), timeline=0)
+            timeline, made = self._identity()
+            report.update(rpoSeconds=rounded(now - made), timeline=timeline)
         else:
             # Without a backup there is nothing to restore, whatever is archived.
             age = self._meter.age(now) if self._finding.has_backup else now - self._finding.since
@@ -264,13 +179,13 @@ class Metering:
             report['failure'] = failure
         return report
 
-    def _age_of_database(self, now):
+    def _identity(self):
         try:
-            return now - self._beside.identity()[2]
+            return self._beside.identity()[1:]
         except server.NotPrimary:
             raise
         except Exception:  # no session: it is as old as we know
-            return now - self._began
+            return 0, self._began
 
     def _failure(self):
         if self._watching.unreachable is not None:
@@ -287,25 +202,6 @@ class Metering:
 def rounded(seconds):
     """An upper bound stays one."""
     return math.ceil(seconds * 10) / 10
-
-
-def end_attempt():
-    """pgBackRest would go on trying for long after the store is back."""
-    try:
-        with open(STATE + '/pid', encoding='ascii') as file:
-            process = int(file.read())
-        with open(f'/proc/{process}/comm', encoding='ascii') as file:
-            if file.read().strip() == 'pgbackrest':
-                os.kill(process, signal.SIGTERM)
-    except (OSError, ValueError):
-        return
-
-
-def remove(path):
-    try:
-        os.remove(path)
-    except FileNotFoundError:
-        return
 
 
 def repository():

@@ -104,8 +104,7 @@ class Meter:
 class Reporting:
     """When to tell: regularly, and at once when it turns bad or good."""
 
-    def __init__(self, objective):
-        self._every = max(REPORT_SECONDS, objective / 2)
+    def __init__(self):
         self._told = None
         self._due = 0.0
 
@@ -114,8 +113,5 @@ class Reporting:
 
     def told(self, now, state):
         # A little early, so that it is this second's sample and not the next one's.
-        self._due = now + self._every - 0.5
+        self._due = now + REPORT_SECONDS - 0.5
         self._told = state
-
-    def failed(self, now):
-        self._due = now + 1.0

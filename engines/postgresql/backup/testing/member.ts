@@ -79,6 +79,17 @@ END`);
     );
   }
 
+  /** A server of its own with what the store alone gives back, to the end of the archive. It archives nothing. */
+  static async restored(options: MemberOptions, files: Readonly<Record<string, string>>): Promise<Member> {
+    const member = await Member.#create(options);
+    await member.bind(files);
+    await member.#startWith(`
+pgbackrest --stanza="$(cat ${paths.backup}/stanza)" --archive-mode=off --type=default restore
+echo "hot_standby = off" >> ${paths.data}/postgresql.auto.conf`);
+    await member.unbind();
+    return member;
+  }
+
   static async #create(options: MemberOptions): Promise<Member> {
     const shard = options.shard ?? 'social-0';
     const identity = options.identity ?? (await serverIdentity({ dns: serverNames(shard, 'fleet'), ip: [] }));
