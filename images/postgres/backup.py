@@ -2,24 +2,21 @@
 not wanted any more. The last good one is never removed, and no log that a kept one needs."""
 import json
 import re
+import socket
 import sys
 
 import pgbackrest
-import store
+from repository import IO_SECONDS, existing
 from supervisor import log
-from task import Child, Stopped, Task, time_text
+from task import Child, Failure, Stopped, Task, time_text
 
 CERTIFICATES = '/etc/shardwright/tls'
 DATA = '/var/lib/postgresql/data'
 SOCKETS = '/run/postgresql'
 LABEL = re.compile(r'\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?')
-# So long a store may be silent, or the archiver behind.
-IO_SECONDS = 20
+# So long the archiver may be behind.
 ARCHIVE_SECONDS = 120
-
-
-class Failure(Exception):
-    """The cause in one line."""
+CONNECT_SECONDS = 5.0
 
 
 def backup():
@@ -54,22 +51,6 @@ def work(task, words):
     return {**words, 'state': 'Succeeded', 'type': kind(made[-1])}
 
 
-def existing(stanza):
-    """What the repository holds, oldest first. Raises Failure at once when nobody answers there."""
-    why = store.unreachable()
-    if why is not None:
-        raise Failure(why)
-    found = pgbackrest.ask(stanza, 'info', f'--io-timeout={IO_SECONDS}')
-    status = found[0]['status'] if found else {'code': 1, 'message': 'missing stanza path'}
-    # 2: there is none yet. 1 and 3: nobody has begun the archive yet, which is the primary's to do.
-    if status['code'] in (1, 3):
-        raise Failure('the archive has not been begun yet: see what the primary reports of archiving')
-    if status['code'] not in (0, 2):
-        messages = [each['status']['message'] for each in found[0].get('repo', [])]
-        raise Failure(pgbackrest.explain(messages[0] if messages else status['message'], pgbackrest.secrets()))
-    return sorted(found[0]['backup'], key=lambda each: each['timestamp']['stop'])
-
-
 def remove(stanza, labels, known):
     """Removes them with all that stands on them. What cannot be removed today is asked for again with the next backup."""
     gone = set()
@@ -102,30 +83,39 @@ def remove_log(stanza, known):
 
 def copy(task, stanza, words):
     """Runs it, tells how far it is, and returns the last that was to be told."""
-    command = ['pgbackrest', f'--stanza={stanza}', *options(task.input), 'backup']
-    log('backing up from ' + ', '.join(task.input['hosts']))
+    primary, *replicas = task.input['hosts']
+    silent = unreachable(primary, task.input['port'])
+    if silent is not None:
+        raise Failure(f'the primary cannot be read: {silent}')
+    # pgBackRest would wait half a minute for each that does not answer.
+    hosts = [primary, *(each for each in replicas if unreachable(each, task.input['port']) is None)]
+    command = ['pgbackrest', f'--stanza={stanza}', *options(task.input, hosts), 'backup']
+    log('backing up from ' + ', '.join(hosts))
     done = {}
     with Child(command) as child:
         while (code := child.ended(1.0)) is None:
             done = progress(stanza) or done
             task.tell({**words, **done})
         if code != 0:
-            raise Failure(why(child.said()))
+            cause = why(child.said())
+            silent = unreachable(primary, task.input['port'])
+            raise Failure(cause if silent is None else f'the primary was lost meanwhile: {silent} ({cause})')
     if 'totalBytes' in done:
         done['doneBytes'] = done['totalBytes']
     return done
 
 
-def options(task):
+def options(task, hosts):
     """Where the data are, and how to copy. Small files are stored in bundles and large ones by blocks: measured, a small
     database is stored in a third of the time."""
     chosen = [
         '--type=' + {'full': 'full', 'incremental': 'incr'}[task['type']],
         '--no-expire-auto', '--repo1-bundle', '--repo1-block', '--process-max=2', '--log-level-console=info',
         f'--io-timeout={IO_SECONDS}', f'--archive-timeout={ARCHIVE_SECONDS}',
-        '--backup-standby=' + ('prefer' if len(task['hosts']) > 1 else 'n'),
+        '--backup-standby=' + ('prefer' if len(hosts) > 1 else 'n'),
+        '--annotation=shardwright=' + json.dumps(task['about'], separators=(',', ':')),
     ]
-    for number, host in enumerate(task['hosts'], start=1):
+    for number, host in enumerate(hosts, start=1):
         chosen += [f'--pg{number}-{name}={value}' for name, value in {
             'host': host,
             'host-type': 'tls',
@@ -137,6 +127,15 @@ def options(task):
             'socket-path': SOCKETS,
         }.items()]
     return chosen
+
+
+def unreachable(host, port):
+    """None, or why nobody answers there."""
+    try:
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+        return None
+    except OSError as error:
+        return f'{host} does not answer: {error.strerror or error}'
 
 
 def progress(stanza):

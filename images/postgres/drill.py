@@ -7,21 +7,17 @@ import time
 
 import pgbackrest
 import report
-import store
 import wal
 from archive import Archive
+from repository import IO_SECONDS, existing
 from restored import DATA, Restored, controls
 from supervisor import log
-from task import Child, Stopped, Task, seconds_of
+from task import Child, Failure, Stopped, Task, seconds_of
 
 VOLUME = '/var/lib/postgresql'
-IO_SECONDS = 20
-# Longest that the live shard may take to archive what the drill looks for.
+# Longest that the live shard may take to archive what the drill looks for, and how much of the deadline is not for waiting.
 WAIT_SECONDS = 120.0
-
-
-class Failure(Exception):
-    """The cause in one line."""
+SPARE_SECONDS = 10.0
 
 
 class Drill:
@@ -52,13 +48,13 @@ class Drill:
         self._task.tell(dict(self.words))
 
     def _fetch(self):
-        why = store.unreachable()
-        if why is not None:
-            raise Failure(why)
+        if not existing(self._stanza):
+            raise Failure('there is no backup to restore')
         goal = ['--type=default'] if self._target is None else [
             '--type=lsn', f'--target={self._target}', '--target-exclusive', '--target-action=promote']
         command = ['pgbackrest', f'--stanza={self._stanza}', '--archive-mode=off', '--process-max=2',
-                   '--log-level-console=info', f'--io-timeout={IO_SECONDS}', *goal, 'restore']
+                   # What is missing will be missing in a quarter of a minute too.
+                   '--job-retry=1', '--log-level-console=info', f'--io-timeout={IO_SECONDS}', *goal, 'restore']
         with Child(command) as child:
             if child.ended(None) != 0:
                 raise Failure('restoring failed: ' + pgbackrest.explain(child.said(), pgbackrest.secrets()))
@@ -72,7 +68,7 @@ class Drill:
         wanted = [] if self._target is None else [archive.segments.holding(wal.position(self._target) + 1)]
         if self._marked is not None:
             wanted.append(archive.segments.holding(self._marked))
-        until = time.monotonic() + min(WAIT_SECONDS, self._task.left())
+        until = time.monotonic() + min(WAIT_SECONDS, self._task.left() - SPARE_SECONDS)
         while True:
             self._newest = archive.newest()
             if self._newest is not None and archive.segments.number(self._newest) >= max(wanted, default=0):

@@ -40,7 +40,7 @@ def run(stanza, command, *options, timeout=120.0):
 
 
 def ask(stanza, command, *options, timeout=120.0):
-    return json.loads(run(stanza, command, '--output=json', *options, timeout=timeout) or 'null')
+    return json.loads(run(stanza, command, '--output=json', *options, timeout=timeout) or 'null', strict=False)
 
 
 def secrets():

@@ -13,7 +13,7 @@ from task import Child
 DATA = '/var/lib/postgresql/data'
 SOCKETS = '/run/postgresql'
 FILES = '/tmp/restored'
-LOG_LINES = re.compile(r'(FATAL|PANIC):  (.*)')
+LOG_LINES = re.compile(r'(?:FATAL|PANIC):  (.*)')
 
 
 def controls():
@@ -103,11 +103,16 @@ class Restored:
 
     def _cause(self):
         said = self._child.said()
-        fatal = LOG_LINES.findall(said)
-        message = fatal[0][1] if fatal else 'the restored server ended'
+        # It also logs that it was asked too early.
+        fatal = [words for words in LOG_LINES.findall(said) if not words.startswith('the database system is ')]
+        message = fatal[0] if fatal else 'the restored server ended'
         if 'recovery target' in message:
             message = f'the archive ends before the target is reached: {self.why_it_ended()}'
         return f'recovering failed: {message}'
+
+    def ended_early(self):
+        """Whether the last start failed because the archive ended before its target."""
+        return 'recovery ended before configured recovery target was reached' in self._child.said()
 
     def why_it_ended(self):
         """The segment that recovery was not given, as far as it is known, and what pgBackRest said of it."""
@@ -116,6 +121,10 @@ class Restored:
         if problems:
             return 'the archive cannot be read: ' + pgbackrest.explain(problems[0], pgbackrest.secrets())
         return 'a segment between is missing'
+
+    def execute(self, statement):
+        with self._session.cursor() as cursor:
+            cursor.execute(statement)
 
     def value(self, query):
         with self._session.cursor() as cursor:
@@ -155,9 +164,7 @@ class Restored:
 
     def stop_and_check_pages(self):
         """None when the database keeps no checksums."""
-        self._close()
-        with Child(['pg_ctl', 'stop', '-D', DATA, '-m', 'fast', '-w', '-t', '86400']) as stop:
-            stop.ended(None)
+        self.stop()
         if controls()['Data page checksum version'] == '0':
             return None
         done = subprocess.run(['pg_checksums', '--check', '-D', DATA], capture_output=True, encoding='utf-8',
@@ -166,6 +173,11 @@ class Restored:
             counted = re.search(r'Blocks scanned:\s+(\d+)', done.stdout)
             return True, f'{counted.group(1) if counted else "all"} pages have the checksum that they say'
         return False, 'pg_checksums: ' + ' '.join((done.stderr or done.stdout).split())[:400]
+
+    def stop(self):
+        self._close()
+        with Child(['pg_ctl', 'stop', '-D', DATA, '-m', 'fast', '-w', '-t', '86400']) as stop:
+            stop.ended(None)
 
     def _close(self):
         if self._session is not None:

@@ -23,6 +23,10 @@ class Stopped(Exception):
     """Told to stop, or time is up."""
 
 
+class Failure(Exception):
+    """The cause in one line."""
+
+
 class Task:
     def __init__(self):
         self.began = time.monotonic()

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { z } from 'zod';
 import type { BackupRequest, DrillRequest } from '#engines/backup.ts';
 import type { RenderContext } from '#engines/engine.ts';
 import type { KubeObject } from '#kernel/object.ts';
@@ -29,13 +30,9 @@ const drill: DrillRequest = {
 };
 const shard = sampleShard({ region: 'eu-west', storage: { size: '5Gi', storageClassName: 'fast' } });
 const jobs = [
-  { kind: 'backup', job: asJob(backupJob(shard, backup, context)) },
-  { kind: 'drill', job: asJob(drillJob(shard, drill, context)) },
+  { kind: 'backup', job: backupJob(shard, backup, context) as Job },
+  { kind: 'drill', job: drillJob(shard, drill, context) as Job },
 ] as const;
-
-function asJob(object: KubeObject): Job {
-  return object as Job;
-}
 
 function podOf(job: Job) {
   return job.spec!.template;
@@ -54,15 +51,24 @@ test.each(jobs)('the pods of a $kind are no members of the shard', ({ job }) => 
     expect(Object.entries(selector).every(([name, value]) => labels[name] === value)).toBe(false);
 });
 
-/** Every `selector`, `matchLabels` and `podSelector` that decides whose pods an object is about. */
-function selectorsOf({ kind, spec }: KubeObject & { spec?: unknown }): readonly Record<string, string>[] {
-  if (!['Service', 'StatefulSet', 'PodDisruptionBudget', 'NetworkPolicy'].includes(kind)) return [];
-  const { selector, podSelector } = spec as {
-    selector?: Record<string, string> & { matchLabels?: Record<string, string> };
-    podSelector?: { matchLabels: Record<string, string> };
-  };
-  const found = podSelector?.matchLabels ?? selector?.matchLabels ?? selector;
-  return found === undefined ? [] : [found as Record<string, string>];
+/** By which pods an object is about. */
+const selecting = z.object({
+  kind: z.enum(['Service', 'StatefulSet', 'PodDisruptionBudget', 'NetworkPolicy']),
+  spec: z.object({
+    selector: z.record(z.string(), z.unknown()).optional(),
+    podSelector: z.record(z.string(), z.unknown()).optional(),
+  }),
+});
+
+function selectorsOf(object: KubeObject): readonly Record<string, unknown>[] {
+  const { data } = selecting.safeParse(object);
+  const selector = data?.spec.podSelector ?? data?.spec.selector;
+  if (selector === undefined) return [];
+  return [
+    selector['matchLabels'] === undefined
+      ? selector
+      : z.record(z.string(), z.unknown()).parse(selector['matchLabels']),
+  ];
 }
 
 test.each(jobs)('a $kind runs as the shard’s account, without privileges, once', ({ kind, job }) => {
@@ -117,6 +123,7 @@ test('a backup is told whom to read from, the primary first', () => {
     expire: backup.expire,
     hosts: ['social-0-1.social-0-members.fleet.svc', 'social-0-0.social-0-members.fleet.svc'],
     port: 8432,
+    about: { ordinal: 0, region: 'eu-west', algorithm: 'hash', keyType: 'bigint', slots: 256 },
   });
 });
 
