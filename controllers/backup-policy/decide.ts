@@ -135,7 +135,15 @@ function beginning(
   const { backup, place } = view;
   if (!backup && problems.some(({ plan }) => plan)) return undefined;
   if (backup && (place === undefined || backup.place === place)) return { ...backup, policy: name };
-  return place === undefined ? undefined : { policy: name, place, since: timestamp(now) };
+  if (place === undefined) return undefined;
+  // A Job of the place before makes room, whatever it comes to.
+  const { backupJob } = view;
+  return {
+    policy: name,
+    place,
+    since: timestamp(now),
+    ...(backupJob ? { finished: backupJob.request } : {}),
+  };
 }
 
 function askedOfShard(

@@ -28,7 +28,11 @@ export interface BackupDeps {
     readonly shards: Pick<Newest, 'of' | 'keep'>;
   };
   readonly events: Pick<EventRecorder, 'emit' | 'conditionsChanged'>;
-  readonly metrics: Pick<BackupMetrics, 'backupsEnded' | 'drillsEnded' | 'restoreTime'>;
+  readonly metrics: {
+    readonly backupsEnded: Pick<BackupMetrics['backupsEnded'], 'inc'>;
+    readonly drillsEnded: Pick<BackupMetrics['drillsEnded'], 'inc'>;
+    readonly restoreTime: Pick<BackupMetrics['restoreTime'], 'observe'>;
+  };
   readonly clock: Clock;
   /** Called before each write, for tests that end a pass between two of them. */
   readonly onWrite?: (what: string) => void;

@@ -3,7 +3,7 @@
  * behind. A restart forgets it all, which costs some reads and changes nothing.
  */
 import type { Clock } from '#kernel/clock.ts';
-import { type KubeObject, keyOf } from '#kernel/object.ts';
+import { type KubeObject, keyOf, type ObjectKey } from '#kernel/object.ts';
 import type { StoreEvent } from '#kernel/reflector.ts';
 import { ReportMemory } from './achieved.ts';
 
@@ -66,16 +66,20 @@ export class BackupMemory {
   }
 }
 
+interface NewestCache {
+  get(key: ObjectKey): KubeObject | undefined;
+  subscribe(handler: (event: StoreEvent<KubeObject>) => void): Disposable;
+}
+
 /** The newest state of objects of one kind: what a write of ours was answered with, until the watch has brought it. */
 export class Newest implements Disposable {
+  readonly #cache: NewestCache;
   readonly #clock: Clock;
   readonly #answers = new Map<string, { readonly object: KubeObject; readonly at: number }>();
   readonly #subscription: Disposable;
 
-  constructor(
-    cache: { subscribe(handler: (event: StoreEvent<KubeObject>) => void): Disposable },
-    clock: Clock,
-  ) {
+  constructor(cache: NewestCache, clock: Clock) {
+    this.#cache = cache;
     this.#clock = clock;
     this.#subscription = cache.subscribe(({ type, object }) => {
       const key = keyOf(object);
@@ -103,6 +107,9 @@ export class Newest implements Disposable {
   }
 
   keep(object: KubeObject): void {
+    // The watch may have been quicker than the answer.
+    if (this.#cache.get(object.metadata)?.metadata.resourceVersion === object.metadata.resourceVersion)
+      return;
     this.#answers.set(keyOf(object), { object, at: this.#clock.monotonicMs() });
   }
 

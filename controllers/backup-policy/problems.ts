@@ -14,14 +14,17 @@ export interface ProblemsInput {
   readonly now: Date;
 }
 
+/** What the spec alone shows does not change while the object is the same. */
+const ofSpecs = new WeakMap<BackupPolicySpec, readonly Problem[]>();
+
 export function problemsOf(input: ProblemsInput): readonly Problem[] {
-  const crons = cronProblems(input);
-  return [
-    ...crons,
-    ...(crons.length > 0 ? [] : retentionProblems(input)),
-    ...objectiveProblems(input),
-    ...bindingProblems(input.binding),
-  ];
+  let ofSpec = ofSpecs.get(input.spec);
+  if (!ofSpec) {
+    const crons = cronProblems(input);
+    ofSpec = [...crons, ...(crons.length > 0 ? [] : retentionProblems(input))];
+    ofSpecs.set(input.spec, ofSpec);
+  }
+  return [...ofSpec, ...objectiveProblems(input), ...bindingProblems(input.binding)];
 }
 
 function cronProblems({ spec: { schedule, drill }, now }: ProblemsInput): readonly Problem[] {

@@ -38,43 +38,46 @@ export async function openDestinations(
 ): Promise<OpenDestinations> {
   const problems: Problem[] = [];
   const opened: OpenDestination[] = [];
+  const complain = (reason: string, message: string): undefined => {
+    if (!problems.some(problem => problem.message === message))
+      problems.push({ reason, message, plan: false });
+  };
   const field = async (name: string, key: string): Promise<string | undefined> => {
     const fields = decodeSecret(await reader.read({ namespace, name }, signal));
-    const value = fields?.[key];
-    if (value !== undefined && value.trim() !== '') return value;
-    const what = fields ? `has no ${key}` : 'is missing';
-    const message = `Secret ${name} ${what}: make it in namespace ${namespace}, with the key ${key}`;
-    if (!problems.some(problem => problem.message === message)) {
-      problems.push({ reason: fields ? 'SecretIncomplete' : 'SecretMissing', message, plan: false });
-    }
-    return undefined;
+    if (!fields)
+      return complain('SecretMissing', `Secret ${name} is missing: make it in namespace ${namespace}`);
+    const value = fields[key]?.trim() ?? '';
+    return value === '' ? complain('SecretIncomplete', `Secret ${name} has no ${key}: add it`) : value;
+  };
+  const line = async (name: string, key: string): Promise<string | undefined> => {
+    const value = await field(name, key);
+    if (value === undefined || /^[\x21-\x7e]+( [\x21-\x7e]+)*$/.test(value)) return value;
+    return complain('SecretMalformed', `Secret ${name}: ${key} is not one line of printable characters`);
+  };
+  const certificates = async (name: string, key: string): Promise<string | undefined> => {
+    const value = await field(name, key);
+    if (value === undefined || value.includes('-----BEGIN CERTIFICATE-----')) return value;
+    return complain('SecretMalformed', `Secret ${name}: ${key} holds no certificate in PEM`);
   };
   for (const destination of destinations) {
     const { s3, encryption } = destination;
-    const accessKeyId = await field(s3.credentials.secretName, 'access-key-id');
-    const secretAccessKey = await field(s3.credentials.secretName, 'secret-access-key');
-    const ca = s3.ca && (await field(s3.ca.secretName, s3.ca.key));
-    const passphrase = encryption && (await field(encryption.secretName, 'passphrase'));
-    if (ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')) {
-      problems.push({
-        reason: 'SecretIncomplete',
-        message: `Secret ${s3.ca?.secretName}: ${s3.ca?.key} holds no certificate in PEM`,
-        plan: false,
-      });
-    }
+    const accessKeyId = await line(s3.credentials.secretName, 'access-key-id');
+    const secretAccessKey = await line(s3.credentials.secretName, 'secret-access-key');
+    const ca = s3.ca && (await certificates(s3.ca.secretName, s3.ca.key));
+    const passphrase = encryption && (await line(encryption.secretName, 'passphrase'));
     const whole =
       accessKeyId !== undefined &&
       secretAccessKey !== undefined &&
-      (!s3.ca || ca?.includes('-----BEGIN CERTIFICATE-----') === true) &&
+      (!s3.ca || ca !== undefined) &&
       (!encryption || passphrase !== undefined);
     opened.push({
       destination,
       secrets: whole
         ? {
-            accessKeyId: accessKeyId.trim(),
-            secretAccessKey: secretAccessKey.trim(),
-            ...(ca === undefined ? {} : { ca }),
-            ...(passphrase === undefined ? {} : { passphrase: passphrase.trim() }),
+            accessKeyId,
+            secretAccessKey,
+            ...(ca === undefined ? {} : { ca: `${ca}\n` }),
+            ...(passphrase === undefined ? {} : { passphrase }),
           }
         : undefined,
     });

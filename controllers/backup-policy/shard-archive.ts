@@ -34,8 +34,8 @@ export function knownArchive(
     timeline,
     ...(archivedTo === undefined ? {} : { archivedTo }),
     ...(transferSeconds === undefined ? {} : { transferSeconds }),
-    objects,
-    bytes,
+    objects: Math.round(objects),
+    bytes: Math.round(bytes),
     ...(failure === undefined ? {} : { failure: failure.slice(0, 1024) }),
   };
 }

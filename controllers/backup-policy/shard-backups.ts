@@ -105,7 +105,11 @@ function withRecords(
   const [full, incremental] = [last('full'), last('incremental')];
   return {
     ...rest,
-    records: shown.map(record => ({ ...record })),
+    records: shown.map(record => ({
+      ...record,
+      databaseBytes: Math.round(record.databaseBytes),
+      storedBytes: Math.round(record.storedBytes),
+    })),
     ...(full ? { lastFull: { label: full.label, time: full.stopped } } : {}),
     ...(incremental ? { lastIncremental: { label: incremental.label, time: incremental.stopped } } : {}),
   };
@@ -115,7 +119,8 @@ function progress(
   { request, created, report }: JobView<BackupProgressReport>,
   now: Date,
 ): NonNullable<ShardBackupStatus['running']> {
-  const { doneBytes, totalBytes } = report ?? {};
+  const doneBytes = rounded(report?.doneBytes);
+  const totalBytes = rounded(report?.totalBytes);
   const seconds = (Date.parse(report?.at ?? now.toISOString()) - Date.parse(created)) / 1000;
   return {
     request,
@@ -128,6 +133,10 @@ function progress(
       : {}),
     ...(doneBytes !== undefined && seconds > 0 ? { bytesPerSecond: Math.round(doneBytes / seconds) } : {}),
   };
+}
+
+function rounded(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : Math.round(value);
 }
 
 function later(a: string | undefined, b: string): string {

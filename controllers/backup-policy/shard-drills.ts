@@ -53,7 +53,7 @@ function resultOf({ request, state, report, message }: JobView<DrillReport>, now
     passed,
     ...(report?.rtoSeconds === undefined ? {} : { rtoSeconds: report.rtoSeconds }),
     ...(report?.rpoSeconds === undefined ? {} : { rpoSeconds: report.rpoSeconds }),
-    ...(report?.bytes === undefined ? {} : { bytes: report.bytes }),
+    ...(report?.bytes === undefined ? {} : { bytes: Math.round(report.bytes) }),
     steps: (report?.steps ?? []).slice(0, 16).map(step => ({ ...step })),
     checks: checks.map(check => ({ ...check, message: check.message.slice(0, 1024) })),
     ...(passed ? {} : { failure: why.slice(0, 1024) }),

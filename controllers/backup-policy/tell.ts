@@ -58,7 +58,14 @@ export function tellOfPolicy(
   const [were, are] = [before.conditions ?? [], after.conditions ?? []];
   events.conditionsChanged(raw, were, are);
   for (const { type, status, reason, message } of transitions(were, are)) {
-    if (!PROMISES.has(type) || status !== 'False' || !were.some(each => each.type === type)) continue;
+    // Drills that fail are told of one by one.
+    if (
+      !PROMISES.has(type) ||
+      reason === 'DrillFailed' ||
+      status !== 'False' ||
+      !were.some(each => each.type === type)
+    )
+      continue;
     events.emit({ regarding: raw, type: 'Warning', reason, action: `Not${type}`, note: message || reason });
   }
 }

@@ -68,16 +68,37 @@ export function longestGapMs(expression: string, timeZone: string, now: Date): n
 
 /** The last moment of a schedule that is the same for all shards. */
 export function lastMoment(expression: string, timeZone: string, now: Date): Date | undefined {
-  return new Cron(expression, { timezone: timeZone, paused: true }).previousRuns(1, now)[0];
+  return around(expression, timeZone, now).previous[0];
 }
 
 function moments(expression: string, timeZone: string, wantedJitterMs: number, now: Date): Moments {
-  const cron = new Cron(expression, { timezone: timeZone, paused: true });
-  const previous = cron.previousRuns(2, now);
-  const next = cron.nextRun(now) ?? undefined;
+  const { previous, next } = around(expression, timeZone, now);
   const times = [...previous.toReversed(), ...(next ? [next] : [])].map(time => time.getTime());
   const gaps = times.slice(1).map((time, i) => time - (times[i] ?? 0));
   return { previous, next, jitterMs: Math.min(wantedJitterMs, Math.floor(Math.min(...gaps, Infinity) / 2)) };
+}
+
+interface Around {
+  readonly previous: readonly Date[];
+  readonly next: Date | undefined;
+}
+
+/** Walking a calendar takes a millisecond, and the answer is the same until the next moment has come. */
+const remembered = new Map<string, Around>();
+const REMEMBERED = 256;
+
+function around(expression: string, timeZone: string, now: Date): Around {
+  const id = `${timeZone} ${expression}`;
+  const known = remembered.get(id);
+  const [last] = known?.previous ?? [];
+  if (known?.next && last && last <= now && now < known.next) return known;
+  const cron = new Cron(expression, { timezone: timeZone, paused: true });
+  // A moment that is now has come: "before" would leave it out until the next one.
+  const reference = new Date(now.getTime() + 1);
+  const found = { previous: cron.previousRuns(2, reference), next: cron.nextRun(reference) ?? undefined };
+  if (remembered.size >= REMEMBERED) remembered.clear();
+  remembered.set(id, found);
+  return found;
 }
 
 /** The same for ever, and evenly spread: FNV-1a of the name. */
