@@ -1,12 +1,13 @@
 /**
  * `make demo`: a fleet of four PostgreSQL shards in two regions on a real cluster, loaded with real data, one of which is then
- * split while it is written and read. Everything is made if need be and stays up; a second run finds it and shows it again.
+ * split while it is written and read, and another restored from its backup. Everything is made if need be and stays up; a second run finds it and shows it again.
  */
 import { join } from 'node:path';
 import { ensureDeployed } from '#hack/deploy.ts';
 import { repoDir } from '#hack/paths.ts';
 import { main, say, step } from '#hack/progress.ts';
 import { run } from '#hack/run.ts';
+import { backUpAndDrill } from './backup.ts';
 import { connect, ensureFleet, fleetName, kubectlFor } from './fleet.ts';
 import { loadWorld } from './load.ts';
 import { compareWithPlain, showPointQuery, showSpread } from './show.ts';
@@ -20,6 +21,7 @@ const nextSteps = [
   [`dist/kubectl-shardwright psql ${fleetName}-0`, 'SQL on one shard'],
   [`dist/kubectl-shardwright query 'SELECT count(*) FROM cities'`, 'SQL on all of them, merged'],
   ['kubectl get shardmigrations', 'what was moved, and how long writes waited'],
+  ['kubectl get backuppolicies', 'what would be lost, and how long a restore takes: both measured'],
   [`kubectl delete pod ${fleetName}-0-0 --force`, 'lose a member; watch: kubectl get shards --watch'],
   ['make clean', 'remove the cluster and everything in it'],
 ] as const;
@@ -37,6 +39,7 @@ await main(async () => {
     await compareWithPlain(client, kubectl, images.postgres, cities);
     await splitUnderLoad(kubectl, images.operator, client);
     await showSpread(client);
+    await backUpAndDrill(kubectl, cluster);
   } finally {
     await client.close();
   }

@@ -25,7 +25,7 @@ export class NamespaceObjectStore {
       endpoint: objectStoreEndpoint({ name, namespace: this.#namespace.name }),
       bucket,
       credentials: { secretName: `${name}-credentials` },
-      caSecret: { name: `${name}-ca`, key: 'ca.crt' },
+      ca: { secretName: `${name}-ca` },
     };
   }
 
