@@ -24,5 +24,6 @@ export type SetupErrorCode =
   | 'CannotLoadImages'
   | 'Locked'
   | 'FleetNotReady'
+  | 'BackupFailed'
   | 'AnswersDiffer'
   | 'SplitFailed';
