@@ -42,6 +42,9 @@ CREATE TABLE IF NOT EXISTS shardwright.transfer (
   -- When the last row was deleted: whoever looks at an older state must not see it again.
   emptied xid8
 );
+-- {"partition", "whole", "targetEmpty"}: for whoever finds the journal in a database that came back from a backup, where nothing
+-- else tells what was moving.
+ALTER TABLE shardwright.transfer ADD COLUMN IF NOT EXISTS moves jsonb;
 -- Tables, their partitions and indexes.
 CREATE TABLE IF NOT EXISTS shardwright.transfer_relation (
   transfer text NOT NULL REFERENCES shardwright.transfer ON DELETE CASCADE,

@@ -220,17 +220,17 @@ async function attempt(
     const statement = advanceSql(parties.sequences, await positionsOf(lock, parties.sequences));
     if (statement !== undefined) await parties.sequence.query(statement);
   };
-  const arrive = async () => {
+  const arrive = async (): Promise<string> => {
     const token = await sendMarker(mark, id);
     await hooks.step('marked');
-    if (await awaitMarker(poll, { id, token }, deadline, hooks.pace)) return;
+    if (await awaitMarker(poll, { id, token }, deadline, hooks.pace)) return token;
     throw new UndoneError(
       'StreamBehind',
       `what was written before did not arrive at the ${change.to} within ${limits.maxStallMs} ms`,
       false,
     );
   };
-  await Promise.all([advance(), arrive()]);
+  const [, marker] = await Promise.all([advance(), arrive()]);
   await hooks.step('arrived');
   const stallMs = performance.now() - watch.from;
   if (stallMs > limits.maxStallMs)
@@ -240,6 +240,7 @@ async function attempt(
     at: new Date(hooks.now()).toISOString(),
     stallMs: Math.round(stallMs * 10) / 10,
     generations: { source: change.generations.source.to, target: change.generations.target.to },
+    marker,
   };
   await decide(lock, decideSql(parties, transfer, change, decision, hooks));
   return { ...decision, stallMs: Math.round((performance.now() - watch.from) * 10) / 10 };

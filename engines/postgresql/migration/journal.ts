@@ -15,6 +15,8 @@ export const decision = z.object({
   at: z.string(),
   stallMs: z.number(),
   generations: z.object({ source: z.number(), target: z.number() }),
+  /** What was written at the loser before and has arrived at the gainer: copies of both that are brought back can tell. */
+  marker: z.string().optional(),
 });
 export type Decision = z.infer<typeof decision>;
 

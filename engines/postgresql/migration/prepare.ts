@@ -42,11 +42,12 @@ export async function prepareEnd(end: OpenEnd, transfer: Transfer, peer: string,
 
 /** The journal, and at the source that all of today's logins see what moves; a login that comes later sees what the one before it saw. */
 async function begin({ client, end }: OpenEnd, transfer: Transfer, peer: string): Promise<Journal> {
+  const { partition, whole, targetEmpty } = transfer;
   return transaction(client, async () => {
     await client.query(lockGenerations);
     await client.query(
-      `INSERT INTO shardwright.transfer (id, migration, side, peer) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-      [transfer.id, transfer.migration, end, peer],
+      `INSERT INTO shardwright.transfer (id, migration, side, peer, moves) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+      [transfer.id, transfer.migration, end, peer, JSON.stringify({ partition, whole, targetEmpty })],
     );
     const journal = await lockJournal(client, transfer.id);
     if (!journal || journal.closing)
