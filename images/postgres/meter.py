@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 
+import archiver
 import metering
 import pgbackrest
 import server
@@ -37,7 +38,7 @@ class Metering:
         self._place = 0
         self._transfer = None
         self._objects = self._bytes = 0
-        self._nudged = self._waits_since = None
+        self._archiver = archiver.Archiver(self._beside)
         self._began = time.monotonic()
 
     def start(self):
@@ -57,7 +58,7 @@ class Metering:
         if sampling:
             self._sample()
             self._tell()
-        return self._waits_since is not None
+        return self._archiver.waits()
 
     def _take_findings(self):
         while self._watching.findings:
@@ -92,7 +93,10 @@ class Metering:
             self._meter.archived_to(segments.start(self._number))
             self._watching.progress()
             self._read_transfer()
-        self._nudge(server.is_waiting(name), moved)
+        self._archiver.seen(server.is_waiting(name), moved, self._watching.unreachable is None)
+        self._watching.suspicious = self._archiver.waits_longer_than(SUSPICIOUS_SECONDS)
+        if self._archiver.waits() and os.path.exists(STATE + '/failed'):
+            self._watching.doubt()
 
     def _is_archived(self, name):
         if server.is_archived(name):
@@ -100,26 +104,6 @@ class Metering:
         # The mark goes with the file, and the file only once it is marked. The one being written may not be there yet.
         written = self._number < self._place // self._finding.segments.size
         return written and not server.is_waiting(name) and not server.is_here(name)
-
-    def _nudge(self, waits, moved):
-        """The archiver sleeps for a minute after three failures; told to read its settings again, it tries again."""
-        now = time.monotonic()
-        if not waits:
-            self._waits_since, self._watching.suspicious = None, False
-            return
-        if self._waits_since is None or moved:
-            self._waits_since = self._nudged = now
-        self._watching.suspicious = now - self._waits_since > SUSPICIOUS_SECONDS
-        if os.path.exists(STATE + '/failed'):
-            self._watching.doubt()
-        if now - self._nudged > max(2.0, self._policy['rpoSeconds'] / 8) and self._watching.unreachable is None:
-            self._nudged = now
-            try:
-                process = self._beside.archiver()
-                if process:
-                    os.kill(process, signal.SIGHUP)
-            except Exception as error:  # the server is going, and its archiver with it
-                log(f'meter: {str(error).strip()}')
 
     def _read_transfer(self):
         try:

@@ -56,7 +56,7 @@ def secrets():
 def explain(text, hidden=()):
     """The point of what pgBackRest said, in one line: without its hints, its headers and the secrets in `hidden`."""
     lines = [line.strip() for line in text.splitlines()]
-    begin = next((index for index, line in enumerate(lines) if re.match(r'(P\d\d )?ERROR: ', line)), 0)
+    begin = next((index for index, line in enumerate(lines) if re.match(r'(P\d\d +)?ERROR: ', line)), 0)
     said = []
     for line in lines[begin:]:
         # How often it was tried.
@@ -65,14 +65,14 @@ def explain(text, hidden=()):
         # A request that was refused is shown whole; of it the status and the store's own words count.
         if line.startswith('*** ') or line.startswith('HINT:'):
             break
-        if said and re.match(r'(P\d\d )?(ERROR|WARN|INFO): ', line):
+        if said and re.match(r'(P\d\d +)?(ERROR|WARN|INFO): ', line):
             break
         said.append(line)
     answer = [words for tag in ('Code', 'Message') for words in re.findall(f'<{tag}>([^<]*)</{tag}>', text)[:1]]
-    message = re.sub(r'^(P\d\d )?ERROR: (\[\d+\]: )?', '', ' '.join(filter(None, said)))
+    message = re.sub(r'^(P\d\d +)?ERROR: (\[\d+\]: )?', '', ' '.join(filter(None, said)))
     # There is one repository, and what ails it is what comes after this.
     message = re.sub(r'^unable to find a valid repository: repo1: (\[\w+\] )?', '', message)
-    message = ' '.join([message.rstrip(':'), *([': '.join(answer)] if answer else [])]).strip()
+    message = ': '.join([message.rstrip(':'), *answer]).strip()
     for secret in sorted(hidden, key=len, reverse=True):
         message = message.replace(secret, '***')
     return re.sub(r'\s+', ' ', message)[:LONGEST] or 'pgBackRest failed without a word'
