@@ -8,6 +8,7 @@ import { members } from './members.ts';
 import { openTransfer } from './migration/session.ts';
 import { serverNames } from './names.ts';
 import { namespaceOf } from './object.ts';
+import { recovery } from './recovery/recovery.ts';
 import { render } from './render.ts';
 import { openSession } from './session.ts';
 
@@ -28,4 +29,5 @@ export const postgresql: Engine = {
   openTransfer,
   backups,
   openBackupSession,
+  recovery,
 };

@@ -3,12 +3,12 @@ import { labels, shardChildren } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { RenderContext } from '#engines/engine.ts';
 import type { KubeObject } from '#kernel/object.ts';
-import { child, labelsOf } from './object.ts';
+import { child, labelsOf, namespaceOf } from './object.ts';
 import { podSpec } from './pod.ts';
 
 export function statefulSet(shard: Shard, context: RenderContext): KubeObject {
   const { name } = shard.metadata;
-  const { storage, deletionPolicy, members } = shard.spec;
+  const { deletionPolicy, members } = shard.spec;
   const retention = deletionPolicy === 'Delete' ? 'Delete' : 'Retain';
   return child(shard, 'apps/v1', 'StatefulSet', name, {
     spec: {
@@ -21,19 +21,28 @@ export function statefulSet(shard: Shard, context: RenderContext): KubeObject {
       persistentVolumeClaimRetentionPolicy: { whenDeleted: retention, whenScaled: retention },
       selector: { matchLabels: { [labels.shard]: name } },
       template: { metadata: { labels: labelsOf(shard) }, spec: podSpec(shard, context) },
-      volumeClaimTemplates: [
-        {
-          apiVersion: 'v1',
-          kind: 'PersistentVolumeClaim',
-          metadata: { name: 'data', labels: labelsOf(shard) },
-          spec: {
-            accessModes: [...storage.accessModes],
-            resources: { requests: { storage: storage.size } },
-            ...(storage.storageClassName !== undefined && { storageClassName: storage.storageClassName }),
-            volumeMode: 'Filesystem',
-          },
-        },
-      ],
+      volumeClaimTemplates: [claim(shard, 'data')],
     },
   });
+}
+
+/** The claim of the first member's volume, for whoever fills it before there is a member. */
+export function firstClaim(shard: Shard): KubeObject {
+  const { kind, apiVersion, metadata, spec } = claim(shard, `data-${shard.metadata.name}-0`);
+  return { apiVersion, kind, metadata: { ...metadata, namespace: namespaceOf(shard) }, spec };
+}
+
+function claim(shard: Shard, name: string) {
+  const { storage } = shard.spec;
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { name, labels: labelsOf(shard) },
+    spec: {
+      accessModes: [...storage.accessModes],
+      resources: { requests: { storage: storage.size } },
+      ...(storage.storageClassName !== undefined && { storageClassName: storage.storageClassName }),
+      volumeMode: 'Filesystem',
+    },
+  } as const;
 }

@@ -21,7 +21,12 @@ export function storeObjects(shard: Shard): readonly KubeObject[] {
     child(shard, 'v1', 'Endpoints', of, {}, { annotations });
   return [
     // Without spaces, as Patroni writes it: the two then never take turns in changing it.
-    endpoints(store.config(name), { ...keep, config: JSON.stringify(sharedSettings(shard)) }),
+    endpoints(store.config(name), {
+      ...keep,
+      config: JSON.stringify(sharedSettings(shard)),
+      // A volume that was filled from a backup: it is this database or none, so members with empty volumes wait for it.
+      ...(shard.spec.recovery && { initialize: shard.spec.recovery.systemIdentifier }),
+    }),
     endpoints(store.sync(name), keep),
     endpoints(store.failover(name), keep),
     child(shard, 'v1', 'Endpoints', store.leader(name), {}),

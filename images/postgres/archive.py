@@ -6,9 +6,12 @@ IO_SECONDS = 20
 
 
 class Archive:
-    def __init__(self, stanza, segments):
+    """`options`: of pgBackRest, where the repository is another than the settings say."""
+
+    def __init__(self, stanza, segments, options=()):
         self.segments = segments
         self._stanza = stanza
+        self._options = options
 
     def newest(self):
         """The name of the last segment of the newest timeline that has one, or None."""
@@ -16,6 +19,14 @@ class Archive:
             names = self._names(folder)
             if names:
                 return max(names)
+        return None
+
+    def newest_at(self):
+        """When the store had the last segment of the newest timeline; seconds of the epoch, or None."""
+        for folder in sorted(self._folders(), reverse=True):
+            names = self._names(folder)
+            if names:
+                return names[max(names)]
         return None
 
     def stored_at(self, number):
@@ -39,4 +50,5 @@ class Archive:
                 if wal.is_segment(name[:24]) and name[24:25] == '-'}
 
     def _list(self, path):
-        return pgbackrest.ask(self._stanza, 'repo-ls', f'--io-timeout={IO_SECONDS}', f'archive/{self._stanza}/{path}') or {}
+        return pgbackrest.ask(self._stanza, 'repo-ls', *(self._options or [f'--io-timeout={IO_SECONDS}']),
+                              f'archive/{self._stanza}/{path}') or {}

@@ -185,10 +185,11 @@ def job(name):
 
 
 if __name__ == '__main__':
-    programs = {'database': database, 'pooler': pooler, 'backup': job('backup'), 'drill': job('drill')}
+    programs = {'database': database, 'pooler': pooler,
+                **{name: job(name) for name in ('backup', 'drill', 'recover', 'catalog')}}
     if len(sys.argv) == 2 and sys.argv[1] in programs:
         sys.exit(programs[sys.argv[1]]())
     # Anything else is run as it is: psql, pgbackrest, a shell.
     if len(sys.argv) > 1:
         os.execvp(sys.argv[1], sys.argv[1:])
-    sys.exit('usage: member database | member pooler | member backup | member drill | member COMMAND...')
+    sys.exit(f'usage: member {" | member ".join(programs)} | member COMMAND...')

@@ -7,6 +7,7 @@ import type { KubeObject } from '#kernel/object.ts';
 import { paths, ports } from '../names.ts';
 import { namespaceOf } from '../object.ts';
 import { certificateVolume } from '../pod.ts';
+import { about } from '../recovery/about.ts';
 import { taskJob } from './job.ts';
 
 export function backupJob(shard: Shard, request: BackupRequest, context: RenderContext): KubeObject {
@@ -35,6 +36,7 @@ export function backupInput(shard: Shard, request: BackupRequest): Record<string
     // The primary first. Their names are in the shard's certificate, which both sides show.
     hosts: [primary, ...(replica === undefined ? [] : [replica])].map(pod => memberHost(shard, pod)),
     port: ports.backup,
+    about: about(shard),
   };
 }
 

@@ -13,13 +13,17 @@ import { labelsOf, namespaceOf } from '../object.ts';
 import { apiAccessVolume, podSecurity, readable, regionAffinity } from '../pod.ts';
 
 export interface Task {
-  readonly kind: 'backup' | 'drill';
+  readonly kind: 'backup' | 'drill' | 'recover' | 'catalog';
   /** Name of the Job. */
   readonly name: string;
   readonly request: { readonly name: string; readonly deadlineSeconds: number };
   /** What the program is told, as JSON in its environment: nothing secret. */
   readonly input: Readonly<Record<string, unknown>>;
   readonly resources: Shard['spec']['resources'];
+  /** The shard's own if absent. */
+  readonly serviceAccount?: string;
+  /** Secret with the store's settings; the shard's own if absent. */
+  readonly repositorySecret?: string;
   readonly volumes: readonly Record<string, unknown>[];
   readonly volumeMounts: readonly Record<string, unknown>[];
 }
@@ -59,7 +63,7 @@ export function taskJob(shard: Shard, task: Task, context: RenderContext): KubeO
         },
         spec: {
           restartPolicy: 'Never',
-          serviceAccountName: shard.metadata.name,
+          serviceAccountName: task.serviceAccount ?? shard.metadata.name,
           automountServiceAccountToken: false,
           enableServiceLinks: false,
           terminationGracePeriodSeconds: STOP_SECONDS,
@@ -95,7 +99,7 @@ export function taskJob(shard: Shard, task: Task, context: RenderContext): KubeO
               // Not optional: without a repository there is nothing to do.
               name: 'backup',
               secret: {
-                secretName: shardChildren.backupSecret(shard.metadata.name),
+                secretName: task.repositorySecret ?? shardChildren.backupSecret(shard.metadata.name),
                 defaultMode: readable,
               },
             },

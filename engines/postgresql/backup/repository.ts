@@ -44,25 +44,42 @@ export function repositoryFiles(
   };
 }
 
+/**
+ * Data of a Secret with which repositories are read that are no member's to write, by file name: those who read say which folder and
+ * whose part. Throws {@link RepositorySettingError}.
+ */
+export function sourceFiles(repository: Omit<Repository, 'stanza'>): Readonly<Record<string, string>> {
+  const { ca } = repository.s3;
+  return {
+    [repositoryFileNames.settings]: section('global', { ...storage(repository), ...conduct }),
+    ...(ca !== undefined && { [repositoryFileNames.authority]: ca }),
+  };
+}
+
 /** The common name of the shard's certificate, whose holders may read the shard's files through pgBackRest's server. */
 export function clientName(shard: Shard): string {
   // As it is issued: a common name holds 64 characters.
   return (serverNames(shard.metadata.name, namespaceOf(shard))[0] ?? '').slice(0, 64);
 }
 
+/** Where it writes for itself, and what it says where. */
+const conduct = {
+  'lock-path': '/tmp/pgbackrest/lock',
+  'spool-path': '/tmp/pgbackrest/spool',
+  'log-path': '/tmp/pgbackrest/log',
+  'log-level-file': 'off',
+  // Errors on their own channel: standard output is what commands answer.
+  'log-level-console': 'off',
+  'log-level-stderr': 'warn',
+  'log-timestamp': 'n',
+} as const;
+
 function settingsFile(shard: Shard, repository: Repository): string {
   return [
     section('global', {
       ...storage(repository),
+      ...conduct,
       'compress-type': 'zst',
-      'lock-path': '/tmp/pgbackrest/lock',
-      'spool-path': '/tmp/pgbackrest/spool',
-      'log-path': '/tmp/pgbackrest/log',
-      'log-level-file': 'off',
-      // Errors on their own channel: standard output is what commands answer.
-      'log-level-console': 'off',
-      'log-level-stderr': 'warn',
-      'log-timestamp': 'n',
       'start-fast': 'y',
       'tls-server-address': '*',
       'tls-server-port': String(ports.backup),
@@ -80,7 +97,7 @@ function settingsFile(shard: Shard, repository: Repository): string {
   ].join('\n');
 }
 
-function storage({ path, s3, passphrase }: Repository): Record<string, string> {
+function storage({ path, s3, passphrase }: Omit<Repository, 'stanza'>): Record<string, string> {
   return {
     'repo1-type': 's3',
     'repo1-path': `/${path}`,

@@ -1,0 +1,51 @@
+/**
+ * A shard brought back as a Job: it fills the volume that the shard's first member will find. It knows no password and no
+ * certificate of either fleet.
+ */
+import type { Shard } from '#crds/api/shard.ts';
+import type { RenderContext } from '#engines/engine.ts';
+import type { RecoverRequest } from '#engines/recovery.ts';
+import type { KubeObject } from '#kernel/object.ts';
+import { taskJob } from '../backup/job.ts';
+import { paths } from '../names.ts';
+import { foundStatement, knownStatement, prepareStatements } from './recovered-sql.ts';
+
+export function recoverJob(shard: Shard, request: RecoverRequest, context: RenderContext): KubeObject {
+  return taskJob(
+    shard,
+    {
+      kind: 'recover',
+      name: request.job,
+      request,
+      input: recoverInput(shard, request),
+      resources: shard.spec.resources,
+      serviceAccount: request.serviceAccount,
+      repositorySecret: request.secret,
+      volumes: [
+        { name: 'data', persistentVolumeClaim: { claimName: request.claim } },
+        { name: 'sockets', emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },
+        { name: 'shared-memory', emptyDir: { medium: 'Memory' } },
+      ],
+      volumeMounts: [
+        { name: 'data', mountPath: paths.volume },
+        { name: 'sockets', mountPath: paths.sockets },
+        { name: 'shared-memory', mountPath: '/dev/shm' },
+      ],
+    },
+    context,
+  );
+}
+
+/** What images/postgres/recover.py reads. */
+function recoverInput(shard: Shard, request: RecoverRequest): Record<string, unknown> {
+  const { path, stanza, targetTime } = request;
+  return {
+    path,
+    stanza,
+    ...(targetTime !== undefined && { targetTime }),
+    database: shard.spec.engine.database,
+    known: knownStatement,
+    found: foundStatement,
+    prepare: prepareStatements,
+  };
+}
