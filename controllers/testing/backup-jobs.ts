@@ -1,0 +1,126 @@
+/**
+ * What goes on around backups in a cluster where no pod runs: primaries' meters tell of archiving, Jobs run and end. On a real
+ * API server, for *.api.test.ts.
+ */
+import { annotations, labels, shardChildren } from '#crds/api/names.ts';
+import type { ArchiveReport, BackupReport } from '#engines/backup.ts';
+import { orUndefined } from '#kernel/errors.ts';
+import type { KubeClient } from '#kernel/kube-client.ts';
+import { type Job, Jobs, Pods, Secrets } from '#kernel/resources.ts';
+
+export class BackupJobs {
+  /** Over what meters tell, by shard; `undefined`: it tells nothing. */
+  readonly meters = new Map<string, Partial<ArchiveReport> | undefined>();
+  /** Requests that have ended. */
+  readonly ended: string[] = [];
+  /** Requests that fail. */
+  readonly failing = new Set<string>();
+  readonly #client: KubeClient;
+  readonly #namespace: string;
+
+  constructor(client: KubeClient, namespace: string) {
+    this.#client = client;
+    this.#namespace = namespace;
+  }
+
+  /** One turn of everything. */
+  async turn(): Promise<void> {
+    const { items } = await this.#client.list(Pods, { namespace: this.#namespace });
+    for (const { metadata } of items) {
+      const shard = metadata.labels?.[labels.shard];
+      if (shard !== undefined && metadata.labels?.['shardwright.io/role'] === 'primary') {
+        await this.#tell(shard, metadata.name);
+      }
+    }
+    const jobs = await this.#client.list(Jobs, { namespace: this.#namespace });
+    for (const job of jobs.items) if (!job.status?.conditions) await this.#finish(job);
+  }
+
+  async #tell(shard: string, pod: string): Promise<void> {
+    const over = this.meters.get(shard);
+    if (this.meters.has(shard) && over === undefined) return;
+    const key = { namespace: this.#namespace, name: shardChildren.backupSecret(shard) };
+    const policy = (await orUndefined(this.#client.get(Secrets, key)))?.data?.['policy.json'];
+    if (policy === undefined) return;
+    const { version }: { version: string } = JSON.parse(Buffer.from(policy, 'base64').toString());
+    await this.#report(Pods, pod, {
+      kind: 'Archive',
+      at: new Date().toISOString(),
+      settingsVersion: version,
+      rpoSeconds: 0,
+      continuity: 'Verified',
+      timeline: 1,
+      objects: 1,
+      bytes: 1,
+      ...over,
+    });
+  }
+
+  async #finish(job: Job): Promise<void> {
+    const { name, annotations: notes = {}, creationTimestamp = '' } = job.metadata;
+    const request = notes[annotations.request] ?? '';
+    const ok = !this.failing.has(request);
+    const at = new Date().toISOString();
+    const state = ok ? 'Succeeded' : 'Failed';
+    const failure = ok ? {} : { failure: 'the store said no' };
+    const type = request.startsWith('full') ? 'full' : 'incremental';
+    await this.#report(
+      Jobs,
+      name,
+      job.metadata.labels?.[labels.task] === 'drill'
+        ? {
+            kind: 'Drill',
+            request,
+            at,
+            state,
+            steps: [{ name: 'Fetch', seconds: 3 }],
+            rtoSeconds: 4,
+            rpoSeconds: 1,
+            checks: [{ name: 'mark', passed: ok, message: '' }],
+            ...failure,
+          }
+        : {
+            kind: 'Backup',
+            request,
+            at,
+            state,
+            type,
+            records: [
+              {
+                label: request,
+                type,
+                started: creationTimestamp,
+                stopped: at,
+                databaseBytes: 1000,
+                storedBytes: 100,
+                error: false,
+              },
+            ],
+            ...failure,
+          },
+    );
+    const condition = (of: string) => ({ type: of, status: 'True', reason: 'Test', lastTransitionTime: at });
+    const status = ok
+      ? {
+          startTime: creationTimestamp,
+          completionTime: at,
+          succeeded: 1,
+          conditions: [condition('SuccessCriteriaMet'), condition('Complete')],
+        }
+      : {
+          startTime: creationTimestamp,
+          failed: 1,
+          conditions: [condition('FailureTarget'), condition('Failed')],
+        };
+    const patch = { type: 'merge', body: { status } } as const;
+    await orUndefined(this.#client.patch(Jobs, job.metadata, patch, { subresource: 'status' }));
+    this.ended.push(`${name} ${request}`);
+  }
+
+  async #report(resource: typeof Pods | typeof Jobs, name: string, report: BackupReport): Promise<void> {
+    const body = { metadata: { annotations: { [annotations.report]: JSON.stringify(report) } } };
+    const key = { namespace: this.#namespace, name };
+    if (resource === Pods) await orUndefined(this.#client.patch(Pods, key, { type: 'merge', body }));
+    else await orUndefined(this.#client.patch(Jobs, key, { type: 'merge', body }));
+  }
+}
