@@ -21,9 +21,11 @@ const settings: Readonly<Record<string, string>> = {
   lock_timeout: '30s',
   // Rather an error than rows that are not seen.
   row_security: 'off',
-  log_min_error_statement: 'panic',
   client_connection_check_interval: '5s',
 };
+
+/** Statements can carry verifiers, which are no business of a log. Only a superuser may say so. */
+const adminSettings = { ...settings, log_min_error_statement: 'panic' } as const;
 
 export interface Sessions extends AsyncDisposable {
   readonly admin: Client;
@@ -33,14 +35,14 @@ export interface Sessions extends AsyncDisposable {
 
 /** Throws UnreachableError. */
 export async function openSessions(target: DatabaseTarget, signal: AbortSignal): Promise<Sessions> {
-  const open = (user: string, password: string) =>
-    connect({ ...target, database: target.name, user, password, settings }, signal);
-  const admin = await open(roles.superuser, target.superuserPassword);
+  const open = (user: string, password: string, its: Readonly<Record<string, string>>) =>
+    connect({ ...target, database: target.name, user, password, settings: its }, signal);
+  const admin = await open(roles.superuser, target.superuserPassword, adminSettings);
   let eraser: Client | undefined;
   return {
     admin,
     eraser: async () => {
-      eraser ??= await open(eraserLogin, await openEraser(admin));
+      eraser ??= await open(eraserLogin, await openEraser(admin), settings);
       return eraser;
     },
     [Symbol.asyncDispose]: async () => {

@@ -34,7 +34,7 @@ WITH RECURSIVE named AS (
   WHERE t.typtype = 'd' OR t.typcategory = 'A' AND t.typelem <> 0
 )
 SELECT n.name, n.declared, n.not_null AS "notNull",
-  array_agg(t.typname ORDER BY b.depth) FILTER (WHERE t.typtype <> 'd') AS bases,
+  array_agg(t.typname::text ORDER BY b.depth) FILTER (WHERE t.typtype <> 'd') AS bases,
   (array_agg(b.modifier ORDER BY b.depth DESC))[1] AS modifier,
   array_position((SELECT i.indkey::int2[] FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisprimary), n.attnum) AS position
 FROM named n JOIN based b ON b.attnum = n.attnum JOIN pg_type t ON t.oid = b.type
