@@ -1,5 +1,6 @@
 /** The commands and their options, as commander reads them. What they do is in commands/. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { addBackupCommands } from './backup/program.ts';
 import { type KeyOptions, locate } from './commands/locate.ts';
 import { showMap } from './commands/map.ts';
 import { psql } from './commands/psql.ts';
@@ -18,7 +19,9 @@ interface GlobalOptions extends ClusterOptions {
 export function createProgram(io: Io, connect: Connect, done: (code: number) => void): Command {
   const program = new Command('kubectl shardwright')
     .usage('<command> [options]')
-    .description('Looks at fleets of sharded databases and into them, and moves data between their shards.')
+    .description(
+      'Looks at fleets of sharded databases and into them, moves data between their shards, and backs them up.',
+    )
     .option('-n, --namespace <name>', 'namespace of the fleet (default: that of the context)')
     .option('--context <name>', 'context of the kubeconfig to use')
     .option('--kubeconfig <path>', 'kubeconfig to use instead of the default')
@@ -139,6 +142,7 @@ export function createProgram(io: Io, connect: Connect, done: (code: number) => 
     );
 
   addMigrationCommands(program, { io, inSession, done, examples });
+  addBackupCommands(program, { io, inSession, done, examples });
   return program;
 }
 

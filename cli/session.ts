@@ -3,6 +3,7 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { defaultAuth, kubeConfigAuth } from '#kernel/auth.ts';
 import { KubeClient } from '#kernel/kube-client.ts';
 import type { PortForwardDial } from '#kernel/port-forward.ts';
+import { BackupPolicies, Backups } from './backup/backups.ts';
 import { CliError } from './errors.ts';
 import { Fleet, ShardClusters, Shards } from './fleet.ts';
 import { Migrations, ShardMigrations } from './migration/migrations.ts';
@@ -16,6 +17,7 @@ export interface ClusterOptions {
 export interface Session {
   readonly fleet: Fleet;
   readonly migrations: Migrations;
+  readonly backups: Backups;
   /** Opens a stream to a Service through the API server. */
   readonly dial: PortForwardDial;
   /** `--namespace`, `--context` and `--kubeconfig`, as kubectl takes them. */
@@ -32,13 +34,14 @@ export const connect: Connect = async options => {
   const auth = outside ? kubeConfigAuth(load) : await defaultAuth();
   const client = new KubeClient({
     auth,
-    resources: [ShardClusters, Shards, ShardMigrations],
+    resources: [ShardClusters, Shards, ShardMigrations, BackupPolicies],
     userAgent: 'kubectl-shardwright',
   });
   const namespace = options.namespace ?? client.defaultNamespace;
   return {
     fleet: new Fleet(client, namespace),
     migrations: new Migrations(client, namespace),
+    backups: new Backups(client, namespace),
     dial: async (endpoint, signal) => {
       const { createPortForwardDial } = await import('#kernel/port-forward.ts');
       return createPortForwardDial(load(), namespace)(endpoint, signal);

@@ -3,6 +3,7 @@ import { AlreadyExistsError, NotFoundError } from '#kernel/errors.ts';
 import type { Patch } from '#kernel/kube-options.ts';
 import type { KubeObject, ObjectKey } from '#kernel/object.ts';
 import { kindOf, type Resource } from '#kernel/resource.ts';
+import { Backups } from '../backup/backups.ts';
 import { Fleet } from '../fleet.ts';
 import type { Io } from '../io.ts';
 import { type MigrationClient, Migrations } from '../migration/migrations.ts';
@@ -73,6 +74,7 @@ export class FakeCluster {
     return {
       fleet: new Fleet(this.#client, namespace),
       migrations: new Migrations(this.#client, namespace),
+      backups: new Backups(this.#client, namespace),
       dial: () => Promise.reject(new Error('there is no network here')),
       kubectlArgs: [`--namespace=${namespace}`],
       close: () => void this.open--,

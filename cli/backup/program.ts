@@ -1,0 +1,49 @@
+/** The commands around backups, and their options. What they do is in the files beside this one. */
+import { type Command, Option } from 'commander';
+import type { BackupType } from '#engines/backup.ts';
+import type { ProgramContext } from '../migration/program.ts';
+import { askForBackup, askForDrill } from './ask.ts';
+import { listPolicies, showBackups } from './show.ts';
+
+export function addBackupCommands(program: Command, context: ProgramContext): void {
+  const { io, inSession, done, examples } = context;
+
+  program
+    .command('backups [name]')
+    .description(
+      'Show all BackupPolicies of the namespace, what the shards of one would lose, or the backups of one shard.',
+    )
+    .addHelpText('after', examples('backups', 'backups nightly', 'backups social-0'))
+    .action((name: string | undefined, _options: object, command: Command) =>
+      inSession(command, ({ backups }, format) =>
+        name === undefined ? listPolicies(io, backups, format) : showBackups(io, backups, name, format),
+      ),
+    );
+
+  program
+    .command('backup <name>')
+    .description('Back up one shard, or all shards of a BackupPolicy, now.')
+    .addOption(
+      new Option('--type <type>', 'what is made; the first one of a shard is always full')
+        .choices(['full', 'incremental'])
+        .default('incremental'),
+    )
+    .option('--wait', 'until all have ended; the exit code is 1 when one has failed', false)
+    .addHelpText('after', examples('backup nightly --type full', 'backup social-0 --wait'))
+    .action((name: string, options: { type: BackupType; wait: boolean }, command: Command) =>
+      inSession(command, async ({ backups }) =>
+        done(await askForBackup(io, backups, name, options.type, options)),
+      ),
+    );
+
+  program
+    .command('drill <name>')
+    .description(
+      'Restore one shard, or a sample of those of a BackupPolicy, beside the live fleet: only to measure how long it takes, and whether it is right.',
+    )
+    .option('--wait', 'until it has ended; the exit code is 1 when it has failed', false)
+    .addHelpText('after', examples('drill nightly --wait', 'drill social-0'))
+    .action((name: string, options: { wait: boolean }, command: Command) =>
+      inSession(command, async ({ backups }) => done(await askForDrill(io, backups, name, options))),
+    );
+}
