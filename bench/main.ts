@@ -6,6 +6,7 @@ import { progressToStandardError } from '#hack/progress.ts';
 import type { Bench } from './bench.ts';
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  archive: () => import('./archive.ts'),
   client: () => import('./client.ts'),
   copy: () => import('./copy.ts'),
   cutover: () => import('./cutover.ts'),

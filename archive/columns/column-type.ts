@@ -38,8 +38,8 @@ export interface ColumnType {
   readonly ordered: boolean;
   /** What to select, given the column: sent in the server's binary form. */
   select(column: string): string;
-  /** From the binary form. Throws {@link UnfitValueError} for a value that the storage cannot hold. */
-  read(bytes: Buffer): Stored;
+  /** From the binary form, `length` bytes from `at` on. Throws {@link UnfitValueError} for a value that the storage cannot hold. */
+  read(bytes: Buffer, at: number, length: number): Stored;
   /** SQL for the canonical text, never empty, null for null; it fails for no value of the type. */
   canonicalSql(column: string): string;
   canonical(value: Stored): string;

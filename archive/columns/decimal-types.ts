@@ -26,8 +26,8 @@ export function decimal(precision: number, scale: number): ColumnType | undefine
     // Bytes of negative numbers are not in the order of the numbers.
     ordered: long,
     select: column => `${column}::text`,
-    read: bytes => {
-      const digits = bytes.toString('latin1');
+    read: (bytes, at, length) => {
+      const digits = bytes.toString('latin1', at, at + length);
       if (digits === 'NaN') throw new UnfitValueError('NaN in a numeric');
       const integer = BigInt(digits.replace('.', ''));
       return long ? integer : toBytes(integer);

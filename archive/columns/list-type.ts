@@ -25,22 +25,18 @@ export class ListType {
   }
 
   /** Throws {@link UnfitValueError}. */
-  read(bytes: Buffer): StoredList {
-    const dimensions = bytes.readInt32BE(0);
+  read(bytes: Buffer, begin: number): StoredList {
+    const dimensions = bytes.readInt32BE(begin);
     if (dimensions === 0) return [];
     if (dimensions !== 1) throw new UnfitValueError(`an array of ${dimensions} dimensions`);
-    if (bytes.readInt32BE(16) !== 1) throw new UnfitValueError('an array that does not begin at 1');
+    if (bytes.readInt32BE(begin + 16) !== 1) throw new UnfitValueError('an array that does not begin at 1');
     const list: (Stored | null)[] = [];
-    let at = 20;
-    for (let left = bytes.readInt32BE(12); left > 0; left--) {
+    let at = begin + 20;
+    for (let left = bytes.readInt32BE(begin + 12); left > 0; left--) {
       const length = bytes.readInt32BE(at);
       at += 4;
-      if (length < 0) {
-        list.push(null);
-        continue;
-      }
-      list.push(this.element.read(bytes.subarray(at, at + length)));
-      at += length;
+      list.push(length < 0 ? null : this.element.read(bytes, at, length));
+      at += Math.max(0, length);
     }
     return list;
   }

@@ -15,7 +15,7 @@ export const boolean: ColumnType = {
   storage: { physical: 'BOOLEAN', says: 'boolean' },
   ordered: false,
   select: same,
-  read: bytes => bytes[0] === 1,
+  read: (bytes, at) => bytes[at] === 1,
   canonicalSql: asText,
   canonical: truth,
   text: truth,
@@ -35,14 +35,14 @@ const int32: Omit<ColumnType, 'read'> = {
   text: value => String(asNumber(value)),
 };
 
-export const smallint: ColumnType = { ...int32, read: bytes => bytes.readInt16BE() };
-export const integer: ColumnType = { ...int32, read: bytes => bytes.readInt32BE() };
+export const smallint: ColumnType = { ...int32, read: (bytes, at) => bytes.readInt16BE(at) };
+export const integer: ColumnType = { ...int32, read: (bytes, at) => bytes.readInt32BE(at) };
 
 export const bigint: ColumnType = {
   storage: { physical: 'INT64', says: '64-bit integer' },
   ordered: true,
   select: same,
-  read: bytes => bytes.readBigInt64BE(),
+  read: (bytes, at) => bytes.readBigInt64BE(at),
   canonicalSql: asText,
   canonical: value => String(asBigint(value)),
   text: value => String(asBigint(value)),
@@ -58,7 +58,7 @@ function floating(physical: 'FLOAT' | 'DOUBLE', send: string, hex: (value: numbe
     // Readers and writers differ on NaN and on -0.
     ordered: false,
     select: same,
-    read: bytes => (physical === 'FLOAT' ? bytes.readFloatBE() : bytes.readDoubleBE()),
+    read: (bytes, at) => (physical === 'FLOAT' ? bytes.readFloatBE(at) : bytes.readDoubleBE(at)),
     canonicalSql: column =>
       `CASE WHEN ${column} = 'NaN' THEN 'NaN' ELSE encode(${send}(${column}), 'hex') END`,
     canonical: value => (Number.isNaN(value) ? 'NaN' : hex(asNumber(value))),
@@ -82,7 +82,7 @@ export const bytea: ColumnType = {
   storage: { physical: 'BYTE_ARRAY', says: 'bytes' },
   ordered: false,
   select: same,
-  read: bytes => bytes,
+  read: (bytes, at, length) => bytes.subarray(at, at + length),
   canonicalSql: column => `'x' || encode(${column}, 'hex')`,
   canonical: value => `x${asBytes(value).toString('hex')}`,
   text: value => `\\x${asBytes(value).toString('hex')}`,

@@ -9,7 +9,7 @@ function textual(meaning: Meaning, says: string): ColumnType {
     storage: { physical: 'BYTE_ARRAY', meaning, says },
     ordered: false,
     select: column => `${column}::text`,
-    read: bytes => bytes,
+    read: (bytes, at, length) => bytes.subarray(at, at + length),
     canonicalSql: column => `octet_length(${column}::text) || ':' || (${column}::text)`,
     canonical: value => {
       const bytes = asBytes(value);

@@ -15,8 +15,8 @@ export const date: ColumnType = {
   storage: { physical: 'INT32', meaning: 'DATE', says: 'date' },
   ordered: true,
   select: column => column,
-  read: bytes => {
-    const days = bytes.readInt32BE();
+  read: (bytes, at) => {
+    const days = bytes.readInt32BE(at);
     if (INFINITE_DAYS.includes(days)) throw new UnfitValueError('an infinite date');
     return days + DAYS_TO_2000;
   },
@@ -36,8 +36,8 @@ function moment(zone: 'UTC' | 'local'): ColumnType {
     },
     ordered: true,
     select: column => column,
-    read: bytes => {
-      const micros = bytes.readBigInt64BE();
+    read: (bytes, at) => {
+      const micros = bytes.readBigInt64BE(at);
       if (INFINITE_MICROS.includes(micros)) throw new UnfitValueError('an infinite timestamp');
       if (micros > LAST_MICROS - MICROS_TO_2000)
         throw new UnfitValueError('a timestamp too far in the future');

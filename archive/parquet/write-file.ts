@@ -2,13 +2,16 @@
  * Writes one Parquet file in memory, a row group at a time. The library takes rows, a few objects for each value; here its buffers
  * are filled by column, which is three times as fast, and each row group goes through a writer of its own that shares the file.
  *
- * What a physical value means (a decimal, a timestamp) is told to the library for the footer only: its own conversions refuse
+ * Smallest and largest values are added by us: the library keeps every distinct value in a set for them, and leaves them out where
+ * a row group begins with nulls. What a physical value means (a decimal, a timestamp) is told to the library for the footer only: its own conversions refuse
  * moments before 1970, multiply decimals as floating point numbers and encode JSON twice.
  */
 import { type FieldDefinition, ParquetEnvelopeWriter, ParquetSchema, ParquetWriter } from '@dsnp/parquetjs';
+import type { Statistics } from '@dsnp/parquetjs/dist/gen-nodejs/parquet_types.js';
 import Int64 from 'node-int64';
 import { type Column, isList, type StoredValue } from '../columns/choose.ts';
 import type { ColumnType, Stored } from '../columns/column-type.ts';
+import { Bounds } from './bounds.ts';
 
 type Field = ParquetSchema['fieldList'][number];
 type RecordBuffer = ParquetWriter['rowBuffer'];
@@ -71,6 +74,7 @@ export class ParquetFile {
     const writer = new ParquetWriter(this.#schema, this.#envelope, options);
     writer.rowBuffer = this.#group.buffer;
     await writer.close();
+    this.#envelope.describe(this.#group.statistics());
     this.#group = new RowGroup(this.#columns, this.#schema);
   }
 
@@ -92,6 +96,15 @@ class SharedEnvelope extends ParquetEnvelopeWriter {
     this.#begun = true;
   }
 
+  /** Tells what the last row group holds. */
+  describe(statistics: ReadonlyMap<string, Statistics>): void {
+    for (const { meta_data: chunk } of this.rowGroups.at(-1)?.columns ?? []) {
+      const [name = '', ...nested] = chunk?.path_in_schema ?? [];
+      const found = nested.length === 0 ? statistics.get(name) : undefined;
+      if (chunk && found) chunk.statistics = found;
+    }
+  }
+
   override writeFooter(): void {
     // Written by `end`.
   }
@@ -106,6 +119,7 @@ class RowGroup {
   readonly buffer: RecordBuffer;
   readonly #leaves: readonly PageData[];
   readonly #columns: readonly Column[];
+  readonly #bounds: readonly (Bounds | undefined)[];
   rows = 0;
 
   constructor(columns: readonly Column[], schema: ParquetSchema) {
@@ -116,6 +130,9 @@ class RowGroup {
       pages: Object.fromEntries(Object.keys(data).map(path => [path, []])),
     };
     this.#columns = columns;
+    this.#bounds = columns.map(column =>
+      column.kind === 'value' && column.type.ordered ? new Bounds(column.type.storage.physical) : undefined,
+    );
     this.#leaves = columns.map(column => data[leafPath(column)] ?? emptyLeaf());
   }
 
@@ -126,16 +143,32 @@ class RowGroup {
       if (column === undefined || leaf === undefined) break;
       const value = values[at] ?? null;
       if (isList(value)) addList(leaf, value);
-      else if (value === null) level(leaf, 0, 0);
-      else {
+      else if (value === null && column.kind === 'list') level(leaf, 0, 0);
+      else if (value === null) {
+        leaf.dlevels?.push(0);
+        leaf.count = (leaf.count ?? 0) + 1;
+        this.#bounds[at]?.addNull();
+      } else {
         push(leaf, value);
-        if (column.kind === 'value' && column.type.ordered) leaf.distinct_values?.add(value);
-        level(leaf, 0, column.notNull ? 0 : 1);
+        // Repetition is for lists alone.
+        leaf.dlevels?.push(column.notNull ? 0 : 1);
+        leaf.count = (leaf.count ?? 0) + 1;
+        this.#bounds[at]?.add(value);
       }
     }
     this.rows++;
     this.buffer.rowCount = this.rows;
     this.buffer.pageRowCount = this.rows;
+  }
+
+  /** By the name of the column. */
+  statistics(): ReadonlyMap<string, Statistics> {
+    return new Map(
+      this.#columns.flatMap(({ name }, at) => {
+        const found = this.#bounds[at]?.statistics();
+        return found ? [[name, found] as const] : [];
+      }),
+    );
   }
 }
 
@@ -169,16 +202,16 @@ function leafPath({ name, kind }: Column): string {
 
 function fieldOf(column: Column): FieldDefinition {
   if (column.kind === 'value') return { ...leafOf(column.type), optional: !column.notNull };
-  const element = { ...leafOf(column.type.element), statistics: false as const, optional: true };
+  const element = { ...leafOf(column.type.element), optional: true };
   return { type: 'LIST', optional: true, fields: { list: { repeated: true, fields: { element } } } };
 }
 
-function leafOf({ storage, ordered }: ColumnType): FieldDefinition {
+function leafOf({ storage }: ColumnType): FieldDefinition {
   return {
     type: storage.physical,
     compression,
     ...(storage.length !== undefined && { typeLength: storage.length }),
-    ...(!ordered && { statistics: false as const }),
+    statistics: false,
   };
 }
 

@@ -9,9 +9,17 @@ const signature = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
 /** The signature, flags, and the length of an extension that there is none of. */
 const HEADER_BYTES = signature.length + 8;
 
-export type RawRow = readonly (Buffer | null)[];
+/** The fields of one row, each a stretch of `bytes`. */
+export interface RawRow {
+  readonly bytes: Buffer;
+  readonly starts: readonly number[];
+  /** -1: null. */
+  readonly lengths: readonly number[];
+  /** Of all fields together. */
+  readonly size: number;
+}
 
-/** Must be read to its end: the connection is of no use before. The values are views of what the network brought. */
+/** Must be read to its end: the connection is of no use before. */
 export async function* copyRows(client: Client, query: string): AsyncGenerator<RawRow> {
   const stream = client.query(copyTo(`COPY (${query}) TO STDOUT (FORMAT binary)`));
   let waiting: Buffer[] = [];
@@ -30,37 +38,36 @@ export async function* copyRows(client: Client, query: string): AsyncGenerator<R
       rest = rest.subarray(HEADER_BYTES);
       begun = true;
     }
+    let at = 0;
     for (;;) {
-      const row = takeRow(rest);
-      wanted = row.bytes;
-      if (wanted > rest.length) break;
-      rest = rest.subarray(wanted);
-      if (row.values) yield row.values;
+      const row = takeRow(rest, at);
+      wanted = row.end - at;
+      if (row.end > rest.length) break;
+      at = row.end;
+      if (row.row) yield row.row;
     }
+    rest = rest.subarray(at);
     waiting = [rest];
     bytes = rest.length;
   }
   if (bytes > 0) throw new Error('COPY ends in the middle of a row');
 }
 
-/** How many bytes it takes; when more than there are: at least so many. Without values: the end. */
-function takeRow(bytes: Buffer): { readonly bytes: number; readonly values?: RawRow } {
-  if (bytes.length < 2) return { bytes: 2 };
-  const fields = bytes.readInt16BE(0);
-  if (fields === -1) return { bytes: 2 };
-  const values: (Buffer | null)[] = [];
-  let at = 2;
+/** Where it ends; when that is beyond the bytes: at least there. Without a row: the end of all. */
+function takeRow(bytes: Buffer, begin: number): { readonly end: number; readonly row?: RawRow } {
+  if (bytes.length < begin + 2) return { end: begin + 2 };
+  const fields = bytes.readInt16BE(begin);
+  if (fields === -1) return { end: begin + 2 };
+  const [starts, lengths]: [number[], number[]] = [[], []];
+  let at = begin + 2;
   for (let field = 0; field < fields; field++) {
-    if (bytes.length < at + 4) return { bytes: at + 4 };
+    if (bytes.length < at + 4) return { end: at + 4 };
     const length = bytes.readInt32BE(at);
     at += 4;
-    if (length < 0) {
-      values.push(null);
-      continue;
-    }
-    if (bytes.length < at + length) return { bytes: at + length };
-    values.push(bytes.subarray(at, at + length));
-    at += length;
+    starts.push(at);
+    lengths.push(length);
+    if (length > 0) at += length;
+    if (bytes.length < at) return { end: at };
   }
-  return { bytes: at, values };
+  return { end: at, row: { bytes, starts, lengths, size: at - begin } };
 }

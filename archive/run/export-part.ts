@@ -101,9 +101,8 @@ async function writeRows(
     file.add(values);
     first ??= position(values);
     last = values;
-    const bytes = raw.reduce((sum, value) => sum + (value?.length ?? 0), 0);
-    groupBytes += bytes;
-    fileBytes += bytes;
+    groupBytes += raw.size;
+    fileBytes += raw.size;
     if (file.pendingRows < limits.groupRows && groupBytes < limits.groupBytes) continue;
     await file.endRowGroup();
     groupBytes = 0;
@@ -114,14 +113,16 @@ async function writeRows(
 
 /** Fills the values; the name of the first column whose value does not fit. */
 function readRow(columns: readonly Column[], raw: RawRow, values: StoredValue[]): string | undefined {
-  for (const [at, column] of columns.entries()) {
-    const bytes = raw[at];
-    if (bytes === null || bytes === undefined) {
+  for (let field = 0; field < columns.length; field++) {
+    const column = columns[field];
+    const [at = 0, length = -1] = [raw.starts[field], raw.lengths[field]];
+    if (column === undefined) break;
+    if (length < 0) {
       values.push(null);
       continue;
     }
     try {
-      values.push(column.type.read(bytes));
+      values.push(column.type.read(raw.bytes, at, length));
     } catch (error) {
       if (error instanceof UnfitValueError) return column.name;
       throw error;
