@@ -36,12 +36,12 @@ def work(task, words):
     task.tell(words)
     stanza = pgbackrest.policy()['stanza']
     known = existing(stanza)
-    removed = remove(stanza, task.input['expire'], known)
+    removed = remove(task, stanza, known)
     before = {each['label'] for each in known}
     words = {**words, **copy(task, stanza, words)}
     known = existing(stanza)
     if removed:
-        known = remove_log(stanza, known)
+        known = remove_log(task, stanza, known)
     words['records'] = [record(each) for each in known]
     made = [each for each in known if each['label'] not in before]
     if not made:
@@ -51,10 +51,10 @@ def work(task, words):
     return {**words, 'state': 'Succeeded', 'type': kind(made[-1])}
 
 
-def remove(stanza, labels, known):
+def remove(task, stanza, known):
     """Removes them with all that stands on them. What cannot be removed today is asked for again with the next backup."""
     gone = set()
-    for label in labels:
+    for label in task.input['expire']:
         doomed = {each['label'] for each in known if label == each['label'] or label in (each['reference'] or [])}
         if not LABEL.fullmatch(label) or not doomed:
             log(f'not removing {label}: there is no such backup')
@@ -64,18 +64,19 @@ def remove(stanza, labels, known):
             continue
         log(f'removing {label}')
         try:
-            pgbackrest.run(stanza, 'expire', f'--set={label}', f'--io-timeout={IO_SECONDS}')
+            pgbackrest.run(stanza, 'expire', f'--set={label}', f'--io-timeout={IO_SECONDS}', timeout=task.left())
             gone |= doomed
         except pgbackrest.Failed as error:
             log(f'removing {label}: {error}')
     return gone
 
 
-def remove_log(stanza, known):
+def remove_log(task, stanza, known):
     """Log from before the oldest full backup helps nobody. It is kept from there on: as many full backups as there are."""
     full = sum(each['type'] == 'full' for each in known)
     try:
-        pgbackrest.run(stanza, 'expire', f'--repo1-retention-archive={full}', f'--io-timeout={IO_SECONDS}')
+        pgbackrest.run(stanza, 'expire', f'--repo1-retention-archive={full}', f'--io-timeout={IO_SECONDS}',
+                       timeout=task.left())
     except pgbackrest.Failed as error:
         log(f'removing log: {error}')
     return existing(stanza)

@@ -69,6 +69,7 @@ async function held(more: { readonly deadlineSeconds?: number } = {}) {
   await replica.query('SELECT pg_wal_replay_pause()');
   const task = await scene.beginBackup({ ...both(), ...more });
   await task.logged('wait for replay on the standby');
+  expect(await task.report()).toMatchObject({ kind: 'Backup', state: 'Running', type: 'full' });
   return { task, goOn: () => replica.query('SELECT pg_wal_replay_resume()') };
 }
 

@@ -4,11 +4,12 @@
  *
  * Standing still and going on again is one statement of the replica's server. It goes on also when whoever asked is gone, and
  * when the statement fails or is cancelled; only somebody who ends its backend by force leaves the replica standing, and the
- * next session makes it go on.
+ * next session makes it go on: a file beside the server tells our hold from that of a person, which is left alone.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { z } from 'zod';
+import { sqlState } from '../connection.ts';
 import { digestSettings, digestStatement } from './digest.ts';
 
 export interface Contents {
@@ -18,6 +19,9 @@ export interface Contents {
 
 /** Held by whoever holds the replay, so that nobody else's end lets it go on. */
 const LOCK = 7_301_946_021;
+/** Names the server's life in which we held its replay; the pod's own folder, gone with it. */
+const HELD = `'/tmp/held-replay'`;
+const LIFE = 'pg_postmaster_start_time()::text';
 /** The expectation travels in an object of the API server. */
 const MOST_TABLES = 200;
 /** A replica that is further behind cannot be waited for. */
@@ -31,6 +35,8 @@ const LOOK_MS = 100;
 export const contentsSettings: Readonly<Record<string, string>> = {
   ...digestSettings,
   statement_timeout: '120s',
+  // A lock that was replayed is not released while the replay stands still.
+  lock_timeout: '10s',
   client_connection_check_interval: '0',
   log_min_error_statement: 'panic',
 };
@@ -43,16 +49,21 @@ const answer = z.object({
 /** Makes a replica go on that somebody left standing. */
 export async function letGoOn(replica: Client): Promise<void> {
   await replica.query(`DO $$ BEGIN
-    IF pg_is_in_recovery() AND pg_is_wal_replay_paused() AND pg_try_advisory_lock(${LOCK}) THEN
+    IF pg_is_in_recovery() AND pg_is_wal_replay_paused()
+      AND rtrim(pg_read_file(${HELD}, true), E'\\n') = ${LIFE} AND pg_try_advisory_lock(${LOCK}) THEN
       PERFORM pg_wal_replay_resume();
+      COPY (SELECT '') TO ${HELD};
       PERFORM pg_advisory_unlock(${LOCK});
     END IF;
   END $$`);
 }
 
+/** SQLSTATEs of a replica that had something else to do: a lock, time that was up, a promotion, a conflict, its end. */
+const BUSY: ReadonlySet<string> = new Set(['55P03', '57014', '55000', '40001', '57P01']);
+
 /**
  * The smallest tables first, up to `limitBytes` in all. Undefined when the replica is too far behind, is no replica any more,
- * or is asked by somebody else.
+ * stands still already, or has something else to do.
  */
 export async function readContents(
   primary: Client,
@@ -60,7 +71,12 @@ export async function readContents(
   limitBytes: number,
 ): Promise<Contents | undefined> {
   if (!(await hasCaughtUp(primary, replica))) return undefined;
-  await replica.query(holdAndRead(limitBytes));
+  try {
+    await replica.query(holdAndRead(limitBytes));
+  } catch (error) {
+    if (BUSY.has(sqlState(error) ?? '')) return undefined;
+    throw error;
+  }
   const { rows } = await replica.query<{ answer: string | null }>(
     `SELECT nullif(current_setting('shardwright.contents', true), '') AS answer`,
   );
@@ -102,6 +118,7 @@ BEGIN
     RETURN;
   END IF;
   held := true;
+  COPY (SELECT ${LIFE}) TO ${HELD};
   PERFORM pg_wal_replay_pause();
   WHILE pg_get_wal_replay_pause_state() <> 'paused' LOOP
     PERFORM pg_sleep(0.02);
@@ -125,6 +142,7 @@ BEGIN
     RAISE EXCEPTION 'the replica went on while it was read';
   END IF;
   PERFORM pg_wal_replay_resume();
+  COPY (SELECT '') TO ${HELD};
   PERFORM pg_advisory_unlock(${LOCK});
   PERFORM set_config('shardwright.contents', jsonb_build_object('target', target, 'contents', results)::text, false);
 EXCEPTION WHEN query_canceled OR OTHERS THEN
@@ -132,6 +150,7 @@ EXCEPTION WHEN query_canceled OR OTHERS THEN
     PERFORM pg_wal_replay_resume();
   END IF;
   IF held THEN
+    COPY (SELECT '') TO ${HELD};
     PERFORM pg_advisory_unlock(${LOCK});
   END IF;
   RAISE;

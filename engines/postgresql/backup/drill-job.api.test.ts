@@ -91,26 +91,67 @@ test('what was restored is what the source held, while the source goes on', asyn
   expect(report.bytes).toBeGreaterThan(1e7);
 });
 
-test('the replica goes on after it was asked, also when nothing came of it', async () => {
+/** A replica, whether it stands still, and another session that asks it. */
+async function replicaAndSession() {
   const replica = await standby.connect();
-  const paused = async () => (await replica.query('SELECT pg_is_wal_replay_paused() AS is')).rows[0].is;
+  const paused = async () => {
+    const { rows } = await replica.query<{ is: boolean }>('SELECT pg_is_wal_replay_paused() AS is');
+    return rows[0]?.is;
+  };
+  const open = () =>
+    openBackupSession(scene.shard, scene.target(primary, standby), AbortSignal.timeout(60_000));
+  return { replica, paused, open };
+}
+
+test('the replica goes on after it was asked, also when that failed', async () => {
+  const { paused } = await replicaAndSession();
+  expect((await session.contents(2 ** 30))?.contents?.length).toBeGreaterThanOrEqual(3);
   expect(await paused()).toBe(false);
-  // A table that cannot be read as text.
-  await client.query(`CREATE TABLE broken AS SELECT 1 AS i;
-    UPDATE pg_attribute SET atttypid = 0 WHERE attrelid = 'broken'::regclass AND attname = 'i'`);
+  const column = `attrelid = 'broken'::regclass AND attname = 'i'`;
+  await client.query(
+    `CREATE TABLE broken AS SELECT 1 AS i; UPDATE pg_attribute SET atttypid = 0 WHERE ${column}`,
+  );
   await expect(session.contents(2 ** 30)).rejects.toThrow(/type/);
   expect(await paused()).toBe(false);
-  await client.query(`UPDATE pg_attribute SET atttypid = 23 WHERE attrelid = 'broken'::regclass AND attname = 'i';
-    DROP TABLE broken`);
-  // One who was ended by force leaves it standing; the next makes it go on.
-  await replica.query('SELECT pg_wal_replay_pause()');
-  await using again = await openBackupSession(
-    scene.shard,
-    scene.target(primary, standby),
-    AbortSignal.timeout(60_000),
-  );
+  await client.query(`UPDATE pg_attribute SET atttypid = 23 WHERE ${column}; DROP TABLE broken`);
+});
+
+test('whom somebody ended by force leaves a replica standing, and the next one makes it go on', async () => {
+  const { replica, paused, open } = await replicaAndSession();
+  const other = await primary.connect();
+  // Replayed, it stops whoever reads the table on the replica.
+  await other.query('BEGIN; LOCK TABLE item IN ACCESS EXCLUSIVE MODE');
+  await client.query(`SELECT pg_logical_emit_message(true, 'test', 'sent with what came before')`);
+  const asked = open().then(async another => {
+    await using mine = another;
+    return await mine.contents(2 ** 30);
+  });
+  await expect
+    .poll(
+      async () => {
+        const { rows } = await replica.query(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'`,
+        );
+        return rows.length;
+      },
+      { timeout: 10_000 },
+    )
+    .toBe(1);
+  expect(await asked).toBeUndefined();
+  expect(await paused()).toBe(true);
+  await other.query('ROLLBACK');
+  await using again = await open();
   expect(await paused()).toBe(false);
-  expect((await again.contents(2 ** 30))?.contents?.length).toBeGreaterThanOrEqual(3);
+  expect(await again.contents(2 ** 30)).toBeDefined();
+});
+
+test('a replica that a person has paused is left alone', async () => {
+  const { replica, paused, open } = await replicaAndSession();
+  await replica.query('SELECT pg_wal_replay_pause()');
+  await using mine = await open();
+  expect(await mine.contents(2 ** 30)).toBeUndefined();
+  expect(await paused()).toBe(true);
+  await replica.query('SELECT pg_wal_replay_resume()');
 });
 
 test('without a replica there is a mark only, and the end of the archive is recovered to', async () => {
@@ -224,4 +265,19 @@ test('wrong passphrase, wrong credentials, wrong bucket: each with its cause', a
   );
   expect(await cause({ s3: { ...s3, secretAccessKey: 'another' } })).toMatch(/SignatureDoesNotMatch/);
   expect(await cause({ s3: { ...s3, bucket: 'another' } })).toMatch(/NoSuchBucket|bucket/);
+});
+
+test('pages that are damaged in the source are noticed by the backup and by the drill', async () => {
+  await client.query('CREATE TABLE rotten AS SELECT i FROM generate_series(1, 5000) AS i; CHECKPOINT');
+  const { rows } = await client.query<{ path: string }>(`SELECT pg_relation_filepath('rotten') AS path`);
+  await primary.shell(
+    `printf X | dd of=/var/lib/postgresql/data/${rows[0]?.path} bs=1 seek=12000 conv=notrunc 2>/dev/null`,
+  );
+  const backup = await scene.backup({ primary: primary.name });
+  expect(backup).toMatchObject({
+    state: 'Failed',
+    failure: expect.stringMatching(/holds pages with a wrong checksum$/),
+  });
+  expect(backup.records?.at(-1)).toMatchObject({ error: true });
+  expect(failed(await scene.drill())).toEqual(['Structure', 'Checksums']);
 });
