@@ -128,7 +128,10 @@ test('a fleet is bound and backed up; a restart writes nothing; it is let go wit
   await sleep(6000);
   expect(second.writes).toEqual([]);
 
+  // While no operator is there, nobody hears that the policy goes.
+  await second[Symbol.asyncDispose]();
   await fleet.client.delete(BackupPolicies, at('nightly'));
+  fleet.start({ engine: engine() });
   await eventually(async () => ((await shard('fleet-1')).status?.backup ? undefined : true));
   expect(await orUndefined(fleet.client.get(Secrets, at('fleet-1-backup')))).toBeUndefined();
   expect((await shard('fleet-1')).status).toMatchObject({ primary: 'fleet-1-0' });

@@ -2,6 +2,7 @@
 import { shardChildren } from '#crds/api/names.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import type { ReconcileContext } from '#kernel/controller.ts';
+import { ForbiddenError, InvalidError } from '#kernel/errors.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { keyOf } from '#kernel/object.ts';
 import { ownedBy } from '#kernel/owner.ts';
@@ -34,8 +35,22 @@ export async function carryOut(
       const { type, name: request } = action.request;
       log.info({ shard: shard.metadata.name, type, request, why: action.why }, 'beginning a backup');
       const job = ownedBy(engine.backupJob(shard, action.request, deps.context), raw);
-      await deps.objects.createJob(job, signal);
-      deps.memory.startBackup(shard.metadata.name);
+      try {
+        await deps.objects.createJob(job, signal);
+      } catch (error) {
+        if (error instanceof ForbiddenError || error instanceof InvalidError) {
+          const note = `${request}: ${error.message}. ${error.remedy}`;
+          deps.events.emit({
+            regarding: raw,
+            type: 'Warning',
+            reason: 'BackupRefused',
+            action: 'Backup',
+            note,
+          });
+        }
+        throw error;
+      }
+      deps.memory.startBackup(keyOf(raw));
       return;
     }
     case 'Release':

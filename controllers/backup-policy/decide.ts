@@ -180,8 +180,7 @@ function momentOfDrills(
 ): { readonly shards: ShardDecision[]; readonly asked: Asked } {
   const same = { shards: [...shards], asked };
   const { drill, schedule } = policy.spec;
-  const planned =
-    drill && followed && !schedule.suspend ? lastMoment(drill.schedule, schedule.timeZone, now) : undefined;
+  const planned = drill && followed ? lastMoment(drill.schedule, schedule.timeZone, now) : undefined;
   // What is asked for is acted on once the status has it and the annotation is gone: a pass that is cut off does not choose twice.
   const open = policy.metadata.annotations?.[annotations.drillNow] !== undefined;
   const moments = [planned && timestamp(planned), open ? undefined : status.drillAsked].filter(

@@ -73,10 +73,10 @@ function lookAgainMs({ policy }: Gathered): number {
 
 function starting({ memory }: BackupDeps, { shards }: Gathered): ReadonlySet<string> {
   const names = new Set<string>();
-  for (const { shard, backupJob, backup } of shards) {
-    const { name } = shard.metadata;
-    if (backupJob && backupJob.request !== backup?.finished) memory.seenBackup(name);
-    else if (memory.isStarting(name)) names.add(name);
+  for (const { raw, backupJob, backup } of shards) {
+    const key = keyOf(raw);
+    if (backupJob && backupJob.request !== backup?.finished) memory.seenBackup(key);
+    else if (memory.isStarting(key)) names.add(raw.metadata.name);
   }
   return names;
 }

@@ -7,10 +7,7 @@ export type ArchiveStatus = NonNullable<ShardBackupStatus['archive']>;
 /** The newest of several; a later timeline is always newer. */
 export function newestReport(reports: readonly ArchiveReport[]): ArchiveReport | undefined {
   return reports.reduce<ArchiveReport | undefined>(
-    (best, each) =>
-      !best || each.timeline > best.timeline || (each.timeline === best.timeline && each.at > best.at)
-        ? each
-        : best,
+    (best, each) => (!best || isNewer(each, best) ? each : best),
     undefined,
   );
 }
@@ -21,8 +18,7 @@ export function knownArchive(
   report: ArchiveReport | undefined,
 ): ArchiveStatus | undefined {
   if (!report) return before;
-  const { timeline: known = 0, at: knownAt = '' } = before ?? {};
-  if (report.timeline < known || (report.timeline === known && report.at < knownAt)) return before;
+  if (before && isNewer(before, report)) return before;
   const { at, rpoSeconds, continuity, settingsVersion, timeline, archivedTo, objects, bytes } = report;
   const { transferSeconds, failure } = report;
   return {
@@ -38,4 +34,10 @@ export function knownArchive(
     bytes: Math.round(bytes),
     ...(failure === undefined ? {} : { failure: failure.slice(0, 1024) }),
   };
+}
+
+type Told = Pick<ArchiveReport, 'timeline' | 'at'>;
+
+function isNewer(a: Told, b: Told): boolean {
+  return a.timeline === b.timeline ? Date.parse(a.at) > Date.parse(b.at) : a.timeline > b.timeline;
 }

@@ -100,7 +100,9 @@ function withRecords(
 ): ShardBackupStatus {
   if (!records) return backup;
   const { lastFull: _full, lastIncremental: _incremental, ...rest } = backup;
-  const shown = records.toSorted((a, b) => (a.stopped < b.stopped ? -1 : 1)).slice(-RECORDS_SHOWN);
+  const shown = records
+    .toSorted((a, b) => Date.parse(a.stopped) - Date.parse(b.stopped))
+    .slice(-RECORDS_SHOWN);
   const last = (type: BackupRecord['type']) => shown.findLast(record => record.type === type);
   const [full, incremental] = [last('full'), last('incremental')];
   return {
