@@ -1,9 +1,11 @@
 /** What wakes the ShardCluster controller. Its shards' statuses are gathered for a moment, the longer the larger the fleet. */
 
+import { withoutBackupFields } from '#controllers/backup-fields.ts';
 import { byCluster, type Caches, indexKey, regionLabel } from '#controllers/caches.ts';
 import { isMapPage } from '#controllers/shard-map/config-maps.ts';
 import { throttled } from '#controllers/throttle.ts';
 import { labels } from '#crds/api/names.ts';
+import { sameJson } from '#kernel/canonical.ts';
 import type { Clock } from '#kernel/clock.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { StoreEvent } from '#kernel/reflector.ts';
@@ -29,7 +31,7 @@ export function clusterSources(caches: Caches, clock: Clock): readonly Source[] 
     );
   return [
     watching({ reflector: caches.shardClusters, map: toSelf, predicate: specChanged }),
-    throttled(watching({ reflector: caches.shards, map }), clock, gatherMs),
+    throttled(watching({ reflector: caches.shards, map, predicate: beyondBackups }), clock, gatherMs),
     watching({ reflector: caches.configMaps, map, predicate: ({ object }) => isMapPage(object) }),
     watching({
       reflector: caches.shardMigrations,
@@ -48,6 +50,17 @@ export function clusterSources(caches: Caches, clock: Clock): readonly Source[] 
       predicate: ({ initial, type }) => !initial && type === 'added',
     }),
   ];
+}
+
+/** What is said of backups changes often in a large fleet, and is summed up by the BackupPolicy. */
+function beyondBackups(event: StoreEvent<KubeObject>): boolean {
+  const { type, object, old } = event;
+  if (type !== 'modified' || !old || specChanged(event)) return true;
+  return !sameJson(ownStatus(old), ownStatus(object));
+}
+
+function ownStatus({ status }: KubeObject): object {
+  return typeof status === 'object' && status !== null ? withoutBackupFields(status) : {};
 }
 
 function regionChanged({ initial, type, object, old }: StoreEvent<KubeObject>): boolean {
