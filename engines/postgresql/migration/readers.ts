@@ -1,6 +1,7 @@
 /** The readers' switch, and the closing of logins that have had their time. */
 import type { Switch, Transfer } from '#engines/migration.ts';
 import { sqlState, transaction } from '../connection.ts';
+import { dropLoginSql } from '../drop-login.ts';
 import { generationOf } from '../generation-login.ts';
 import { roles } from '../names.ts';
 import { type Ends, type OpenEnd, type OpenEnds, other } from './ends.ts';
@@ -80,7 +81,7 @@ async function dropLogins({ client }: OpenEnd, logins: readonly string[]): Promi
     await unlessDropped(() =>
       transaction(client, async () => {
         const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [login]);
-        if (rowCount) await client.query(`DROP OWNED BY "${login}"; DROP ROLE "${login}"`);
+        if (rowCount) await client.query(dropLoginSql(login));
       }),
     );
 }
