@@ -113,12 +113,12 @@ export class Applier implements Disposable {
 
   /**
    * Applies the whole status (as far as it is ours) of an object that exists, if it differs. A deleted and re-created
-   * object of the same name is not touched: that is a ConflictError.
+   * object of the same name is not touched: that is a ConflictError, as is, if `over` is given, one with another resourceVersion.
    */
   async applyStatus<T extends KubeObject>(
     live: T,
     status: object,
-    call: CallOptions = {},
+    call: CallOptions & { readonly over?: string | undefined } = {},
   ): Promise<Applied<T>> {
     const id = idOf(live);
     const hash = digest([live.metadata.uid, status]);
@@ -134,7 +134,12 @@ export class Applier implements Disposable {
     const intent = {
       apiVersion,
       kind,
-      metadata: { name, ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}) },
+      metadata: {
+        name,
+        ...(namespace ? { namespace } : {}),
+        ...(uid ? { uid } : {}),
+        ...(call.over === undefined ? {} : { resourceVersion: call.over }),
+      },
       status,
     };
     const { client, fieldManager } = this.#options;
