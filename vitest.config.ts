@@ -49,7 +49,7 @@ export default defineConfig({
           ...shared,
           name: 'e2e-disruptive',
           include: ['test-e2e/disruptive/**/*.e2e.test.ts'],
-          exclude: [...shared.exclude, ...(process.env['MATRIX'] ? [] : ['**/migration-faults.e2e.test.ts'])],
+          exclude: shared.exclude,
           globalSetup: ['test-e2e/global-setup.ts'],
           testTimeout: 900_000,
           hookTimeout: 600_000,

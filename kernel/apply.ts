@@ -44,6 +44,8 @@ export interface ApplyCall extends CallOptions {
 }
 
 export interface StatusCall extends CallOptions {
+  /** The resourceVersion that the object must have: a status from an older copy is a ConflictError. */
+  readonly over?: string | undefined;
   /** Which of the status' fields are this field manager's, where others write some too; default: all. */
   readonly owns?: (field: string) => boolean;
 }
@@ -118,7 +120,7 @@ export class Applier implements Disposable {
 
   /**
    * Applies the whole status (as far as it is ours) of an object that exists, if it differs. A deleted and re-created
-   * object of the same name is not touched: that is a ConflictError.
+   * object of the same name is not touched: that is a ConflictError, as is, if `over` is given, one with another resourceVersion.
    */
   async applyStatus<T extends KubeObject>(
     live: T,
@@ -139,7 +141,12 @@ export class Applier implements Disposable {
     const intent = {
       apiVersion,
       kind,
-      metadata: { name, ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}) },
+      metadata: {
+        name,
+        ...(namespace ? { namespace } : {}),
+        ...(uid ? { uid } : {}),
+        ...(call.over === undefined ? {} : { resourceVersion: call.over }),
+      },
       status,
     };
     const { client, fieldManager } = this.#options;

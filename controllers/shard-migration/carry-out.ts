@@ -27,7 +27,7 @@ async function carryOutOne(pass: Pass, action: Action): Promise<Outcome> {
   const { log, signal } = context;
   switch (action.kind) {
     case 'Hold':
-      await deps.objects.setFinalizer(raw, true, signal);
+      pass.wrote(await deps.objects.setFinalizer(raw, true, signal));
       return undefined;
     case 'LetGo':
       return letGo(pass);

@@ -42,7 +42,7 @@ export function createMigrationReconciler(options: MigrationControllerOptions): 
         (await connection(secrets, shard, primary, signal)).target,
       openTransfer: of => engine(of).openTransfer,
     },
-    statuses: new StatusMemory(caches.shardMigrations, options.clock),
+    statuses: new StatusMemory(caches.shardMigrations),
     planning: new InTurn(),
     metrics: new MigrationMetrics(metrics, caches.shardMigrations),
     sessionMs: SESSION_MS,

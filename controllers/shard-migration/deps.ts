@@ -50,9 +50,15 @@ export interface WatchedObjects {
 export interface MigrationObjects {
   /** As the API server has it now, past every cache. */
   live(raw: KubeObject, signal: AbortSignal): Promise<KubeObject | undefined>;
-  setFinalizer(raw: KubeObject, wanted: boolean, signal: AbortSignal): Promise<void>;
-  /** The whole status; returns the object with it. */
-  applyStatus(raw: KubeObject, status: ShardMigrationStatus, signal: AbortSignal): Promise<KubeObject>;
+  /** Returns the object as it is then; undefined when nothing was changed, or it is gone. */
+  setFinalizer(raw: KubeObject, wanted: boolean, signal: AbortSignal): Promise<KubeObject | undefined>;
+  /** The whole status, over this version of the object: a ConflictError when it has another by now. Returns the object with it. */
+  applyStatus(
+    raw: KubeObject,
+    status: ShardMigrationStatus,
+    over: string | undefined,
+    signal: AbortSignal,
+  ): Promise<KubeObject>;
 }
 
 /** Shards, and how their databases are reached. */

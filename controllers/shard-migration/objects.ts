@@ -14,21 +14,21 @@ export function migrationObjects(client: KubeClient, applier: Applier): Migratio
     orUndefined(client.get(ShardMigrations, { namespace, name }, { signal }));
   return {
     live,
-    async applyStatus(raw, status, signal) {
-      return (await applier.applyStatus(raw, status, { signal })).object;
+    async applyStatus(raw, status, over, signal) {
+      return (await applier.applyStatus(raw, status, { signal, over })).object;
     },
     async setFinalizer(raw, wanted, signal) {
       const found = await live(raw, signal);
-      if (!found || found.metadata.uid !== raw.metadata.uid) return;
+      if (!found || found.metadata.uid !== raw.metadata.uid) return undefined;
       const { finalizers = [], resourceVersion, namespace, name } = found.metadata;
-      if (finalizers.includes(FINALIZER) === wanted) return;
+      if (finalizers.includes(FINALIZER) === wanted) return undefined;
       if (wanted && found.metadata.deletionTimestamp !== undefined) {
         throw new ConflictError(409, { message: 'it is being deleted' }, { verb: 'patch', path: name });
       }
       const others = finalizers.filter(finalizer => finalizer !== FINALIZER);
       // Compare-and-swap: another finalizer that comes or goes meanwhile is not overwritten.
       const body = { metadata: { resourceVersion, finalizers: wanted ? [...others, FINALIZER] : others } };
-      await orUndefined(
+      return orUndefined(
         client.patch(ShardMigrations, { namespace, name }, { type: 'merge', body }, { signal }),
       );
     },

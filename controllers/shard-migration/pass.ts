@@ -17,6 +17,8 @@ export interface Pass {
   readonly context: ReconcileContext;
   /** Writes the status at once. */
   readonly record: (change: (status: ShardMigrationStatus) => ShardMigrationStatus) => Promise<void>;
+  /** The object was changed otherwise: the next status is written over this. */
+  readonly wrote: (object: KubeObject | undefined) => void;
   /** How long writers have been waiting by the fence's own account, and since when we wait on top of that. */
   fenced: { readonly stallMs: number; readonly atMs: number } | undefined;
 }

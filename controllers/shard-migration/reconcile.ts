@@ -9,6 +9,7 @@ import { EngineError } from '#engines/errors.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { sameJson } from '#kernel/canonical.ts';
 import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/controller.ts';
+import { ConflictError } from '#kernel/errors.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { ShardingError } from '#sharding/errors.ts';
 import { carryOut } from './carry-out.ts';
@@ -52,6 +53,7 @@ async function reconcile(
     sessions,
     context: { ...context, signal },
     record: change => status.write(change(status.current)),
+    wrote: object => status.wrote(object),
     fenced: undefined,
   };
   const failure = await carryOutDecision(pass, decision);
@@ -116,12 +118,14 @@ class StatusWriter {
   readonly #raw: KubeObject;
   readonly #signal: AbortSignal;
   #current: ShardMigrationStatus;
+  #over: string | undefined;
 
   constructor(deps: MigrationDeps, raw: KubeObject, current: ShardMigrationStatus, signal: AbortSignal) {
     this.#deps = deps;
     this.#raw = raw;
     this.#signal = signal;
     this.#current = current;
+    this.#over = deps.statuses.versionOf(raw);
   }
 
   get current(): ShardMigrationStatus {
@@ -131,8 +135,8 @@ class StatusWriter {
   async write(status: ShardMigrationStatus): Promise<void> {
     const before = this.#current;
     if (sameJson(before, status)) return;
-    const { objects, statuses, events, metrics } = this.#deps;
-    statuses.keep(await objects.applyStatus(this.#raw, status, this.#signal));
+    const { events, metrics } = this.#deps;
+    this.wrote(await this.#apply(status));
     this.#current = status;
     events.conditionsChanged(this.#raw, before.conditions ?? [], status.conditions ?? []);
     const { phase } = status;
@@ -141,6 +145,23 @@ class StatusWriter {
     const note = `${status.operation ?? ''}: ${phase}`;
     events.emit({ regarding: this.#raw, type: 'Normal', reason: phase, action: 'Phase', note });
     if (ENDED.has(phase)) metrics.ended.inc({ phase });
+  }
+
+  wrote(object: KubeObject | undefined): void {
+    if (!object) return;
+    this.#deps.statuses.keep(this.#raw, object);
+    this.#over = object.metadata.resourceVersion;
+  }
+
+  /** A copy that is behind, as after the API server was away, must not bring back what was true then. */
+  async #apply(status: ShardMigrationStatus): Promise<KubeObject> {
+    const { objects, statuses } = this.#deps;
+    try {
+      return await objects.applyStatus(this.#raw, status, this.#over, this.#signal);
+    } catch (error) {
+      if (error instanceof ConflictError) statuses.forget(this.#raw);
+      throw error;
+    }
   }
 }
 

@@ -99,7 +99,8 @@ async function workWithDatabase(
         scheduleStatistics(deps, facts, needs.statistics ? deps.statisticsMs : SOON_MS);
       }
     }
-    rolling = (await renewMembers(deps, facts, context)) ?? rolling ?? settling(deps, facts, objects);
+    const unsettled = settling(deps, facts, objects);
+    rolling = (await renewMembers(deps, facts, unsettled === undefined, context)) ?? rolling ?? unsettled;
     if (!rolling && isWhole(facts)) deps.turns.giveBack(shard);
   } catch (error) {
     if (!(error instanceof EngineError) && !(error instanceof CredentialsMissingError)) throw error;

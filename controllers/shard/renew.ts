@@ -16,11 +16,14 @@ import type { Rolling } from './status.ts';
 export async function renewMembers(
   deps: ShardDeps,
   facts: ShardFacts,
+  /** Long enough after the last change of settings. */
+  settled: boolean,
   context: ReconcileContext,
 ): Promise<Rolling | undefined> {
   const { shard, members } = facts;
   const step = decideRollout({
     members,
+    settled,
     wanted: shard.spec.members,
     strong: shard.spec.consistency === 'strong',
     switchover: deps.engine(shard).capabilities.switchover,

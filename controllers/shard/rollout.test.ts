@@ -22,6 +22,25 @@ const cases: [what: string, members: Member[], options: object, step: string][] 
   ['no members yet', [], {}, 'Done'],
   ['a replica goes before the primary', [primary('s-0', old), sync('s-1', old)], {}, 'ReplacePod s-1'],
   ['then the primary hands over', [primary('s-0', old), sync('s-1')], {}, 'Switchover s-0 s-1'],
+  [
+    'for changed settings not before the replicas have had the time to see them',
+    [primary('s-0', restart), sync('s-1')],
+    { settled: false },
+    'Wait',
+  ],
+  ['and then it does', [primary('s-0', restart), sync('s-1')], {}, 'Switchover s-0 s-1'],
+  [
+    'a replica that has seen them restarts at once',
+    [primary('s-0', restart), sync('s-1', restart)],
+    { settled: false },
+    'RestartMember s-1',
+  ],
+  [
+    'and so does a lone primary',
+    [primary('s-0', restart)],
+    { settled: false, wanted: 1 },
+    'RestartMember s-0',
+  ],
   ['then it is a replica like any other', [sync('s-0', old), primary('s-1')], {}, 'ReplacePod s-0'],
   [
     'one that is locked out cannot hand over: it is replaced last, without a switchover',
@@ -142,7 +161,9 @@ function words(step: RolloutStep): string {
 describe('renewing members', () => {
   test.each(cases)('%s', (_what, members, options, step) => {
     const wanted = members.length === 0 ? 2 : members.length;
-    expect(words(decideRollout({ members, wanted, strong: true, switchover: true, ...options }))).toBe(step);
+    expect(
+      words(decideRollout({ members, wanted, strong: true, switchover: true, settled: true, ...options })),
+    ).toBe(step);
   });
 
   test('whatever the state, a ready member only goes while all others are ready', () => {
@@ -152,7 +173,7 @@ describe('renewing members', () => {
         kinds.flatMap(b => kinds.map(c => [primary('s-0', a), member('s-1', b), member('s-2', c)])),
       )
       .filter(members => {
-        const step = decideRollout({ members, wanted: 3, strong: true, switchover: true });
+        const step = decideRollout({ members, wanted: 3, strong: true, switchover: true, settled: true });
         if (step.kind === 'ReplacePod') return step.member.ready && members.some(each => !each.ready);
         return step.kind === 'Switchover' && !(step.to.ready && step.to.synchronous);
       });

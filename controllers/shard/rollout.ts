@@ -14,6 +14,8 @@ export interface RolloutInput {
   /** An acknowledged commit is on two members: only a synchronous one may take over. */
   readonly strong: boolean;
   readonly switchover: boolean;
+  /** Long enough after the last change of settings: a member that wants no restart needs none. */
+  readonly settled: boolean;
 }
 
 export type RolloutStep =
@@ -60,6 +62,10 @@ function movePrimary(primary: Member, input: RolloutInput, surplus: boolean): Ro
     return surplus ? { kind: 'Wait', why: 'no member that stays is ready to take over' } : renew(primary);
   }
   if (!input.switchover) return renew(primary);
+  // A replica that has not noticed the change yet would have to restart as the new primary.
+  if (!input.settled && primary.pendingRestart && !primary.outdated) {
+    return { kind: 'Wait', why: 'replicas may not have seen the new settings yet' };
+  }
   const to = others.find(member => member.synchronous) ?? (input.strong ? undefined : others[0]);
   if (!to) return { kind: 'Wait', why: 'no replica is synchronous yet' };
   // It cannot hand over its lock, which has run out: when its process ends, the other one takes over by itself.

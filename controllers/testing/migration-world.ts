@@ -73,6 +73,7 @@ export class MigrationWorld {
   readonly #handlers = new Set<(event: StoreEvent<KubeObject>) => void>();
   readonly #configMaps = new MemoryConfigMaps();
   readonly #gone = new Set<string>();
+  #cutOff: ReadonlyMap<string, KubeObject> | undefined;
   #reconcile: ReturnType<typeof migrationReconciler>;
   #store: MapStore;
   #version = 1;
@@ -185,6 +186,15 @@ export class MigrationWorld {
 
   exists(name: string): boolean {
     return this.#migrations.has(name);
+  }
+
+  /** Watches bring nothing more: the operator's copies stay as they are, while its writes arrive. */
+  cutWatch(): void {
+    this.#cutOff = new Map(this.#migrations);
+  }
+
+  restoreWatch(): void {
+    this.#cutOff = undefined;
   }
 
   // What the operator does.
@@ -397,7 +407,7 @@ export class MigrationWorld {
         openTransfer: () => this.transfers.open,
       },
       maps: this.#store,
-      statuses: new StatusMemory(this.#watched(), this.clock),
+      statuses: new StatusMemory(this.#watched()),
       planning: new InTurn(),
       events: {
         emit: (event: EventInput) => this.#say(`  event ${event.type} ${event.reason}: ${event.note}`),
@@ -429,12 +439,15 @@ export class MigrationWorld {
         const live = this.#raw(raw.metadata.name);
         const finalizers = wanted ? [FINALIZER] : [];
         const next = { ...live, metadata: { ...live.metadata, finalizers } };
-        if (!wanted && live.metadata.deletionTimestamp !== undefined) this.#remove(live);
-        else this.#put(next);
+        if (wanted || live.metadata.deletionTimestamp === undefined) return this.#put(next);
+        this.#remove(live);
+        return undefined;
       },
-      applyStatus: async (raw, status) => {
+      applyStatus: async (raw, status, over) => {
         this.#passPoint('status');
         const live = this.#raw(raw.metadata.name);
+        if (over !== live.metadata.resourceVersion)
+          throw new ConflictError(409, { message: 'it was changed' }, { verb: 'apply', path: 'status' });
         const before = migrationOf(live).status;
         this.#sayStatus(raw.metadata.name, before, status);
         return this.#put({ ...live, status: structuredClone(status) });
@@ -443,9 +456,10 @@ export class MigrationWorld {
   }
 
   #watched(): WatchedObjects {
+    const cached = () => this.#cutOff ?? this.#migrations;
     return {
-      get: ({ name }) => this.#migrations.get(name),
-      values: () => this.#migrations.values(),
+      get: ({ name }) => cached().get(name),
+      values: () => cached().values(),
       subscribe: handler => {
         this.#handlers.add(handler);
         return { [Symbol.dispose]: () => this.#handlers.delete(handler) };
@@ -458,6 +472,7 @@ export class MigrationWorld {
     const next = { ...object, metadata };
     const old = this.#migrations.get(metadata.name);
     this.#migrations.set(metadata.name, next);
+    if (this.#cutOff) return next;
     for (const handler of this.#handlers) {
       handler({ type: old ? 'modified' : 'added', object: next, ...(old ? { old } : {}), initial: false });
     }

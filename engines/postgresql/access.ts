@@ -8,6 +8,7 @@ import { StaleAccessError } from '#engines/errors.ts';
 import { readAccessFacts } from './access-facts.ts';
 import { planAccess } from './access-plan.ts';
 import { transaction } from './connection.ts';
+import { dropLoginSql } from './drop-login.ts';
 import { roles } from './names.ts';
 import { broadcastRole, schemaLogin, schemaScript, schemaVersion } from './schema-sql.ts';
 import { fullTableName, quoteIdentifier, quoteLiteral } from './sql-text.ts';
@@ -45,8 +46,7 @@ export async function ensureAccess(
   });
   await endSessions(client, plan.fenced, plan.narrowed);
   for (const role of plan.dropped) {
-    const name = quoteIdentifier(role);
-    await transaction(client, () => client.query(`DROP OWNED BY ${name}; DROP ROLE ${name}`));
+    await transaction(client, () => client.query(dropLoginSql(role)));
   }
   return [
     ...changes,

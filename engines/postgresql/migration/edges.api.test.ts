@@ -195,3 +195,16 @@ test('what is cut off at any moment ends', async () => {
   }
   expect(new Set(outcomes)).toEqual(new Set(['ended']));
 });
+
+test('a login that was kept when access was made sure of, and closed only then, goes with the transfer', async () => {
+  await connectStreams(session);
+  await session.verify('forward', 'Full');
+  await switchReaders(pair, session, 'target');
+  // The target's first readers are still in their grace.
+  await switchReaders(pair, session, 'source');
+  await cleanAll(session, 'target');
+  for (const { admin } of [pair.source, pair.target]) {
+    const logins = `SELECT array_agg(rolname::text ORDER BY rolname) FROM pg_roles WHERE rolname ~ '^app_.*g[0-9]'`;
+    expect(await value(admin, logins)).toEqual(['app_g1', 'app_ro_g3']);
+  }
+});

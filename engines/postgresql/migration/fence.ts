@@ -7,6 +7,7 @@ import type { Client } from 'pg';
 import { EngineError } from '#engines/errors.ts';
 import type { FenceLimits, FenceResult, Switch, Transfer } from '#engines/migration.ts';
 import { disconnect, messageOf, sqlState, transaction } from '../connection.ts';
+import { dropLoginSql } from '../drop-login.ts';
 import { roles } from '../names.ts';
 import { quoteLiteral } from '../sql-text.ts';
 import { type Ends, type OpenEnd, other } from './ends.ts';
@@ -297,7 +298,7 @@ async function undo({ loser, gainer }: Parties, transfer: Transfer, change: Swit
         roles.writer(from),
         transfer.id,
       ]);
-      await client.query(`DROP OWNED BY "${login}"; DROP ROLE "${login}"`);
+      await client.query(dropLoginSql(login));
     });
   }
 }

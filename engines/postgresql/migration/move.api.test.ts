@@ -280,6 +280,11 @@ INSERT INTO events (user_id, at) SELECT ${key}, 25 * m FROM generate_series(1, $
         [2],
         [2],
       ]);
+      for (const { admin } of [pair.source, pair.target])
+        expect(await value(admin, 'SELECT array_agg(role ORDER BY role) FROM shardwright.own')).toEqual([
+          'app_g2',
+          'app_ro_g2',
+        ]);
       const { source, target } = await seen('reader');
       expect(sum({ source, target })).toEqual(sum(before.counts));
       expect(await countAll(pair.source.admin)).toEqual(source);

@@ -1,6 +1,7 @@
 /** The readers' switch, and the closing of logins that have had their time. */
 import type { Switch, Transfer } from '#engines/migration.ts';
 import { sqlState, transaction } from '../connection.ts';
+import { dropLoginSql } from '../drop-login.ts';
 import { generationOf } from '../generation-login.ts';
 import { roles } from '../names.ts';
 import { type Ends, type OpenEnd, type OpenEnds, other } from './ends.ts';
@@ -62,6 +63,7 @@ async function raiseFloor({ client }: OpenEnd, generation: number): Promise<void
 }
 
 async function closeLogins({ client }: OpenEnd, logins: readonly string[]): Promise<void> {
+  if (logins.length === 0) return;
   await unlessDropped(() =>
     transaction(client, async () => {
       await client.query(lockGenerations);
@@ -76,13 +78,19 @@ async function closeLogins({ client }: OpenEnd, logins: readonly string[]): Prom
 }
 
 async function dropLogins({ client }: OpenEnd, logins: readonly string[]): Promise<void> {
-  for (const login of logins)
-    await unlessDropped(() =>
-      transaction(client, async () => {
-        const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [login]);
-        if (rowCount) await client.query(`DROP OWNED BY "${login}"; DROP ROLE "${login}"`);
-      }),
-    );
+  for (const login of logins) await transaction(client, () => client.query(dropLoginSql(login)));
+}
+
+/**
+ * Closed, and nobody's to keep. Whoever makes sure of access drops such a login; one that was still kept when it did so, or whose
+ * dropping failed, would stay.
+ */
+async function closedLogins({ client }: OpenEnd): Promise<readonly string[]> {
+  const { rows } = await client.query<{ rolname: string }>(
+    `SELECT rolname FROM pg_roles WHERE rolname ~ '^app_(ro_)?g[0-9]+$' AND NOT rolcanlogin
+       AND rolname NOT IN (SELECT role FROM shardwright.kept_login)`,
+  );
+  return rows.map(({ rolname }) => rolname);
 }
 
 /** Whoever makes sure of access drops closed logins too, and may come in between: then there is one less. */
@@ -167,9 +175,9 @@ export async function closeKept(ends: OpenEnds, transfer: Transfer, hooks: Hooks
       ...ahead.filter(({ role, floor }) => generationOf(role) > Math.max(floor, inForce(end, role))),
       ...grace.filter(({ role, floor }) => generationOf(role) < Math.max(floor, inForce(end, role))),
     ].map(({ role }) => role);
-    if (logins.length === 0) continue;
     await closeLogins(end, logins);
-    await endSessions(end.client, logins, END_MS, hooks.pace.pause);
-    await dropLogins(end, logins);
+    const closed = await closedLogins(end);
+    await endSessions(end.client, closed, END_MS, hooks.pace.pause);
+    await dropLogins(end, closed);
   }
 }
