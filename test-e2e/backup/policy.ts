@@ -23,6 +23,7 @@ export function policy(
       objectives: { rpo: '20s', rto: '10m' },
       schedule: { full: '0 2 1 1 *', jitter: '1s' },
       destinations: [{ s3: store.s3 }],
+      retention: { full: '400d' },
       drill: { schedule: '0 4 1 1 *' },
       ...spec,
     } as DeepPartial<BackupPolicySpec>,
