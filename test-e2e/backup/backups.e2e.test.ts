@@ -136,6 +136,13 @@ it('a drill notices a segment that is missing from the bucket', async () => {
   const segments = (await store.list()).filter(path => /[0-9A-F]{24}-[0-9a-f]{40}/.test(path));
   // In the middle of what the last backup needs to come to the present.
   const victim = segments.at(-2) ?? '';
+  // As long as a member has it, it is given to the archive again.
+  const segment = /[0-9A-F]{24}/.exec(victim)?.[0] ?? '';
+  for (const member of ['fleet-0-0', 'fleet-0-1']) {
+    await superuserSql(ns, member, 'CHECKPOINT');
+    const file = `/var/lib/postgresql/data/pg_wal/${segment}`;
+    await ns.kubectl('exec', member, '--container=database', '--', 'rm', '-f', file);
+  }
   await store.remove(victim);
   const drill = await drillNow(ns, 'fleet-0');
   expect(drill.passed, `without ${victim}`).toBe(false);
