@@ -24,6 +24,8 @@ export interface Task {
   readonly serviceAccount?: string;
   /** Secret with the store's settings; the shard's own if absent. */
   readonly repositorySecret?: string;
+  /** How long it is kept once it has ended, where nobody clears it away before; an hour if absent. */
+  readonly keepSeconds?: number;
   readonly volumes: readonly Record<string, unknown>[];
   readonly volumeMounts: readonly Record<string, unknown>[];
 }
@@ -52,7 +54,7 @@ export function taskJob(shard: Shard, task: Task, context: RenderContext): KubeO
       completions: 1,
       parallelism: 1,
       activeDeadlineSeconds: request.deadlineSeconds + SAY_SO_SECONDS,
-      ttlSecondsAfterFinished: KEEP_SECONDS,
+      ttlSecondsAfterFinished: task.keepSeconds ?? KEEP_SECONDS,
       template: {
         metadata: {
           labels: {
