@@ -1,9 +1,12 @@
 import type { Client } from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { BackupSession, DrillReport, DrillRequest } from '#engines/backup.ts';
 import { openBackupSession } from './session.ts';
 import type { Member } from './testing/member.ts';
 import { BackupScene } from './testing/scene.ts';
+
+// Several containers start and end in each.
+vi.setConfig({ testTimeout: 180_000 });
 
 let scene: BackupScene;
 let primary: Member;
@@ -140,6 +143,7 @@ test('whom somebody ended by force leaves a replica standing, and the next one m
   expect(await asked).toBeUndefined();
   expect(await paused()).toBe(true);
   await other.query('ROLLBACK');
+  await client.query(`SELECT pg_logical_emit_message(true, 'test', 'sent with what came before')`);
   await using again = await open();
   expect(await paused()).toBe(false);
   expect(await again.contents(2 ** 30)).toBeDefined();
@@ -215,6 +219,9 @@ test.each([
   await write();
   const request: Partial<DrillRequest> = await scene.expectation(session);
   await endSegment();
+  // The primary's meter would put it back.
+  const segment = /\/([0-9A-F]{24})-/.exec(victim)?.[1];
+  await primary.shell(`rm /var/lib/postgresql/data/pg_wal/${segment}`);
   await without(victim, damage, async () => {
     const atTarget = await scene.drill(request);
     expect(atTarget.state).toBe('Failed');
