@@ -26,7 +26,7 @@ export function filesFor(
 }
 
 export async function fullBackup(member: Member): Promise<void> {
-  await member.shell(`pgbackrest --stanza=${stanza} --type=full --archive-timeout=20 backup`);
+  await member.shell(`pgbackrest --stanza=${stanza} --type=full --repo1-bundle --archive-timeout=20 backup`);
 }
 
 /** Binds it, backs it up, and waits until its meter has seen that this can be restored. */
