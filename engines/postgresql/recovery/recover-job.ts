@@ -25,6 +25,7 @@ export function recoverJob(shard: Shard, request: RecoverRequest, context: Rende
       serviceAccount: request.serviceAccount,
       repositorySecret: request.secret,
       keepSeconds: KEEP_SECONDS,
+      spread: true,
       volumes: [
         { name: 'data', persistentVolumeClaim: { claimName: request.claim } },
         { name: 'sockets', emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },

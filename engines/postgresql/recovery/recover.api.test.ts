@@ -117,7 +117,7 @@ test('a volume with a database is left as it is; done again, it tells the same a
   const before = await volume.shell('stat -c %Y /var/lib/postgresql/data/PG_VERSION');
   expect(
     await volume.shell('rm /tmp/report.json; member recover >/tmp/log 2>&1; cat /tmp/report.json'),
-  ).toContain('"state": "Succeeded"');
+  ).toContain('"state":"Succeeded"');
   await volume.shell('echo {} > /var/lib/postgresql/recovered.json');
   expect(await volume.shell('member recover >/tmp/log 2>&1; cat /tmp/report.json')).toContain(
     'the volume holds a database already',
