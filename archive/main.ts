@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ports } from '#engines/postgresql/names.ts';
 import { type ArchiveOutcome, outcomeMessage } from './outcome.ts';
 import { archive, failureOf } from './run/archive.ts';
 import { realHooks } from './run/hooks.ts';
@@ -30,6 +31,7 @@ async function run(settings: ArchiveSettings, signal: AbortSignal): Promise<Arch
     ...storeCa,
   });
   const target = {
+    port: ports.postgresql,
     ...settings.database,
     ca: await secret('databaseCa'),
     superuserPassword: await secret('databasePassword'),

@@ -29,7 +29,8 @@ export const archiveSettings = z.object({
   shard: z.string(),
   database: z.object({
     host: z.string(),
-    port: z.int(),
+    /** The engine's own if absent. */
+    port: z.int().exactOptional(),
     /** What its certificate is checked for. */
     serverName: z.string(),
     name: z.string(),

@@ -113,7 +113,7 @@ export interface BackupProgressReport {
   readonly doneBytes?: number;
   readonly totalBytes?: number;
   readonly failure?: string;
-  /** All of the repository's records, newest last, once it has ended. */
+  /** The repository's records, newest last, once it has ended: all, or the newest where they are too many to tell. */
   readonly records?: readonly BackupRecord[];
 }
 

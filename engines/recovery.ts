@@ -40,6 +40,8 @@ export interface RecoverRequest extends RecoveryTask {
   readonly targetTime?: string;
   /** Claim of the volume to fill: that of the shard's first member. */
   readonly claim: string;
+  /** Whose volume it is to be: one that was filled for the same fleet from the same is not filled again. */
+  readonly fleet: string;
 }
 
 /** What each backup says of its shard, so that a fleet can be placed again before any of it was read. */

@@ -103,6 +103,8 @@ export function createControllers(options: ControllersOptions): readonly Control
           clock,
           randomBytes,
           defaultImage: config.image,
+          recovery: of => engineOf(of).recovery,
+          context,
           mapService: { url: mapUrl(config), ca: mapCa },
           enableCommand: namespace => enableCommand(config, namespace),
         }),

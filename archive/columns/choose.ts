@@ -2,7 +2,7 @@
 import { type ColumnType, type Stored } from './column-type.ts';
 import { decimal } from './decimal-types.ts';
 import { ListType, type StoredList } from './list-type.ts';
-import { bigint, boolean, bytea, double, integer, real, smallint } from './plain-types.ts';
+import { bigint, boolean, bytea, double, integer, real, smallint, uuid } from './plain-types.ts';
 import { json, text, textOf } from './text-types.ts';
 import { date, timestamp, timestamptz } from './time-types.ts';
 
@@ -36,6 +36,7 @@ const plain: Readonly<Record<string, ColumnType>> = {
   float4: real,
   float8: double,
   bytea,
+  uuid,
   date,
   timestamp,
   timestamptz,

@@ -15,7 +15,11 @@ export type Physical =
   | 'FIXED_LEN_BYTE_ARRAY';
 
 /** What a reader takes the physical value for. */
-export type Meaning = 'UTF8' | 'JSON' | 'DATE' | 'TIMESTAMP_MICROS' | 'DECIMAL';
+export type Meaning =
+  | { readonly kind: 'text' | 'json' | 'uuid' | 'date' }
+  /** Microseconds; `utc` where it is a moment, not digits of a clock somewhere. */
+  | { readonly kind: 'timestamp'; readonly utc: boolean }
+  | { readonly kind: 'decimal'; readonly precision: number; readonly scale: number };
 
 /** Values as the writer takes them and the reader gives them, without a meaning applied. */
 export type Stored = boolean | number | bigint | Uint8Array;
@@ -25,9 +29,6 @@ export interface Storage {
   readonly meaning?: Meaning;
   /** Bytes of a FIXED_LEN_BYTE_ARRAY. */
   readonly length?: number;
-  /** Of a DECIMAL. */
-  readonly precision?: number;
-  readonly scale?: number;
   /** In words, for the manifest and the file's metadata: `timestamp in microseconds, UTC`. */
   readonly says: string;
 }

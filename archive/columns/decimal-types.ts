@@ -18,9 +18,7 @@ export function decimal(precision: number, scale: number): ColumnType | undefine
     storage: {
       physical: long ? 'INT64' : 'FIXED_LEN_BYTE_ARRAY',
       ...(!long && { length: BYTES }),
-      meaning: 'DECIMAL',
-      precision,
-      scale,
+      meaning: { kind: 'decimal', precision, scale },
       says: `decimal(${precision},${scale})`,
     },
     // Bytes of negative numbers are not in the order of the numbers.

@@ -1,4 +1,4 @@
-/** Types whose values Parquet holds as they are: booleans, integers, floating point numbers, bytes. */
+/** Types whose values Parquet holds as they are: booleans, integers, floating point numbers, bytes, UUIDs. */
 import {
   asBigint,
   asBytes,
@@ -86,4 +86,17 @@ export const bytea: ColumnType = {
   canonicalSql: column => `'x' || encode(${column}, 'hex')`,
   canonical: value => `x${asBytes(value).toString('hex')}`,
   text: value => `\\x${asBytes(value).toString('hex')}`,
+};
+
+const dashes = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/;
+const uuidText = (value: Stored) => asBytes(value).toString('hex').replace(dashes, '$1-$2-$3-$4-$5');
+
+export const uuid: ColumnType = {
+  storage: { physical: 'FIXED_LEN_BYTE_ARRAY', length: 16, meaning: { kind: 'uuid' }, says: 'UUID' },
+  ordered: false,
+  select: same,
+  read: (bytes, at, length) => bytes.subarray(at, at + length),
+  canonicalSql: asText,
+  canonical: uuidText,
+  text: uuidText,
 };

@@ -2,11 +2,11 @@
  * Types that are kept as the text that the server shows them by: texts themselves, and whatever Parquet has nothing exact for. The
  * canonical text begins with its length in bytes, because it may hold anything.
  */
-import { asBytes, type ColumnType, type Meaning } from './column-type.ts';
+import { asBytes, type ColumnType } from './column-type.ts';
 
-function textual(meaning: Meaning, says: string): ColumnType {
+function textual(kind: 'text' | 'json', says: string): ColumnType {
   return {
-    storage: { physical: 'BYTE_ARRAY', meaning, says },
+    storage: { physical: 'BYTE_ARRAY', meaning: { kind }, says },
     ordered: false,
     select: column => `${column}::text`,
     read: (bytes, at, length) => bytes.subarray(at, at + length),
@@ -19,10 +19,10 @@ function textual(meaning: Meaning, says: string): ColumnType {
   };
 }
 
-export const text = textual('UTF8', 'text');
-export const json = textual('JSON', 'JSON text');
+export const text = textual('text', 'text');
+export const json = textual('json', 'JSON text');
 
 /** `type`: of the database, for whoever reads the metadata. */
 export function textOf(type: string): ColumnType {
-  return textual('UTF8', `text of ${type}`);
+  return textual('text', `text of ${type}`);
 }

@@ -12,7 +12,7 @@ const INFINITE_DAYS: readonly number[] = [2 ** 31 - 1, -(2 ** 31)];
 const INFINITE_MICROS: readonly bigint[] = [2n ** 63n - 1n, -(2n ** 63n)];
 
 export const date: ColumnType = {
-  storage: { physical: 'INT32', meaning: 'DATE', says: 'date' },
+  storage: { physical: 'INT32', meaning: { kind: 'date' }, says: 'date' },
   ordered: true,
   select: column => column,
   read: (bytes, at) => {
@@ -30,7 +30,7 @@ function moment(zone: 'UTC' | 'local'): ColumnType {
   return {
     storage: {
       physical: 'INT64',
-      meaning: 'TIMESTAMP_MICROS',
+      meaning: { kind: 'timestamp', utc: zone === 'UTC' },
       says:
         zone === 'UTC' ? 'timestamp in microseconds, UTC' : 'timestamp in microseconds, without time zone',
     },

@@ -3,9 +3,17 @@
  * file says they mean is compared with what was meant, and then left aside, because readers' own conversions lose digits (a moment
  * becomes a Date of milliseconds, a decimal a floating point number).
  */
-import { type FileMetaData, parquetMetadata, parquetRead, type SchemaElement } from 'hyparquet';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type FileMetaData,
+  type LogicalType,
+  parquetMetadata,
+  parquetRead,
+  type SchemaElement,
+} from 'hyparquet';
+import { assertNever } from '#kernel/assert-never.ts';
 import type { Column, StoredValue } from '../columns/choose.ts';
-import type { Storage, Stored } from '../columns/column-type.ts';
+import type { Meaning, Storage, Stored } from '../columns/column-type.ts';
 import { MismatchError } from '../errors.ts';
 
 export interface RowGroupValues {
@@ -92,20 +100,41 @@ function withoutMeaning(metadata: FileMetaData, columns: readonly Column[]): Fil
     const { storage } = column.kind === 'list' ? column.type.element : column.type;
     if (element === undefined || !means(element, storage))
       throw new MismatchError(`the file does not keep column ${column.name} as ${storage.says}`);
-    const { converted_type: _, ...rest } = element;
+    const { converted_type: _converted, logical_type: _logical, ...rest } = element;
     bare.set(element, rest);
   }
   return { ...metadata, schema: metadata.schema.map(element => bare.get(element) ?? element) };
 }
 
-function means(element: SchemaElement, storage: Storage): boolean {
+function means(
+  { type, type_length, logical_type }: SchemaElement,
+  { physical, length, meaning }: Storage,
+): boolean {
   return (
-    element.type === storage.physical &&
-    element.converted_type === storage.meaning &&
-    (storage.length === undefined || element.type_length === storage.length) &&
-    (storage.precision === undefined || element.precision === storage.precision) &&
-    (storage.scale === undefined || (element.scale ?? 0) === storage.scale)
+    type === physical &&
+    (length === undefined || type_length === length) &&
+    isDeepStrictEqual(logical_type, meaning && logicalType(meaning))
   );
+}
+
+/** As the reader shows it. */
+function logicalType(meaning: Meaning): LogicalType {
+  switch (meaning.kind) {
+    case 'text':
+      return { type: 'STRING' };
+    case 'json':
+      return { type: 'JSON' };
+    case 'uuid':
+      return { type: 'UUID' };
+    case 'date':
+      return { type: 'DATE' };
+    case 'timestamp':
+      return { type: 'TIMESTAMP', isAdjustedToUTC: meaning.utc, unit: 'MICROS' };
+    case 'decimal':
+      return { type: 'DECIMAL', precision: meaning.precision, scale: meaning.scale };
+    default:
+      return assertNever(meaning);
+  }
 }
 
 /** The element with the values of each column of the table, by the column's name. */

@@ -2,9 +2,9 @@
  * Writes one Parquet file in memory, a row group at a time. The library takes rows, a few objects for each value; here its buffers
  * are filled by column, which is three times as fast, and each row group goes through a writer of its own that shares the file.
  *
- * Smallest and largest values are added by us: the library keeps every distinct value in a set for them, and leaves them out where
- * a row group begins with nulls. What a physical value means (a decimal, a timestamp) is told to the library for the footer only: its own conversions refuse
- * moments before 1970, multiply decimals as floating point numbers and encode JSON twice.
+ * What the library would get wrong is done here: bounds (it keeps every distinct value in a set for them, and has none where a row
+ * group begins with nulls), what values mean (its conversions refuse moments before 1970, multiply decimals as floating point numbers
+ * and encode JSON twice), and names (those that are numbers come first with it, and commas separate).
  */
 import { type FieldDefinition, ParquetEnvelopeWriter, ParquetSchema, ParquetWriter } from '@dsnp/parquetjs';
 import type { Statistics } from '@dsnp/parquetjs/dist/gen-nodejs/parquet_types.js';
@@ -12,8 +12,8 @@ import Int64 from 'node-int64';
 import { type Column, isList, type StoredValue } from '../columns/choose.ts';
 import type { ColumnType, Stored } from '../columns/column-type.ts';
 import { Bounds } from './bounds.ts';
+import { footer } from './footer.ts';
 
-type Field = ParquetSchema['fieldList'][number];
 type RecordBuffer = ParquetWriter['rowBuffer'];
 type PageData = NonNullable<RecordBuffer['columnData']>[string];
 
@@ -47,7 +47,7 @@ export class ParquetFile {
   }
 
   static create(columns: readonly Column[]): ParquetFile {
-    const definition = Object.fromEntries(columns.map(column => [column.name, fieldOf(column)]));
+    const definition = Object.fromEntries(columns.map((column, at) => [placeName(at), fieldOf(column)]));
     const schema = new ParquetSchema(definition);
     const chunks: Buffer[] = [];
     const write = (chunk: Buffer) => void chunks.push(chunk);
@@ -74,15 +74,14 @@ export class ParquetFile {
     const writer = new ParquetWriter(this.#schema, this.#envelope, options);
     writer.rowBuffer = this.#group.buffer;
     await writer.close();
-    this.#envelope.describe(this.#group.statistics());
+    this.#envelope.describe(this.#columns, this.#group.statistics());
     this.#group = new RowGroup(this.#columns, this.#schema);
   }
 
   /** The whole file. Nothing can be added afterwards. */
   async finish(metadata: Readonly<Record<string, string>>): Promise<Buffer> {
     await this.endRowGroup();
-    for (const column of this.#columns) giveMeaning(column, this.#schema);
-    this.#envelope.end({ ...metadata });
+    this.#envelope.writeSection(footer(this.#columns, this.#envelope, metadata));
     return Buffer.concat(this.#chunks);
   }
 }
@@ -96,21 +95,18 @@ class SharedEnvelope extends ParquetEnvelopeWriter {
     this.#begun = true;
   }
 
-  /** Tells what the last row group holds. */
-  describe(statistics: ReadonlyMap<string, Statistics>): void {
-    for (const { meta_data: chunk } of this.rowGroups.at(-1)?.columns ?? []) {
-      const [name = '', ...nested] = chunk?.path_in_schema ?? [];
-      const found = nested.length === 0 ? statistics.get(name) : undefined;
-      if (chunk && found) chunk.statistics = found;
+  /** Gives the last row group's columns their names and bounds. */
+  describe(columns: readonly Column[], statistics: readonly (Statistics | undefined)[]): void {
+    for (const [at, { meta_data: chunk }] of (this.rowGroups.at(-1)?.columns ?? []).entries()) {
+      const [column, found] = [columns[at], statistics[at]];
+      if (chunk === undefined || column === undefined) continue;
+      chunk.path_in_schema = [column.name, ...chunk.path_in_schema.slice(1)];
+      if (found) chunk.statistics = found;
     }
   }
 
   override writeFooter(): void {
-    // Written by `end`.
-  }
-
-  end(metadata: Record<string, string>): void {
-    super.writeFooter(metadata);
+    // It is one of our own: footer.ts.
   }
 }
 
@@ -133,7 +129,7 @@ class RowGroup {
     this.#bounds = columns.map(column =>
       column.kind === 'value' && column.type.ordered ? new Bounds(column.type.storage.physical) : undefined,
     );
-    this.#leaves = columns.map(column => data[leafPath(column)] ?? emptyLeaf());
+    this.#leaves = columns.map((column, at) => data[leafPath(column, at)] ?? emptyLeaf());
   }
 
   add(values: readonly StoredValue[]): void {
@@ -161,14 +157,8 @@ class RowGroup {
     this.buffer.pageRowCount = this.rows;
   }
 
-  /** By the name of the column. */
-  statistics(): ReadonlyMap<string, Statistics> {
-    return new Map(
-      this.#columns.flatMap(({ name }, at) => {
-        const found = this.#bounds[at]?.statistics();
-        return found ? [[name, found] as const] : [];
-      }),
-    );
+  statistics(): readonly (Statistics | undefined)[] {
+    return this.#bounds.map(bounds => bounds?.statistics());
   }
 }
 
@@ -196,8 +186,12 @@ function level(leaf: PageData, repetition: number, definition: number): void {
   leaf.count = (leaf.count ?? 0) + 1;
 }
 
-function leafPath({ name, kind }: Column): string {
-  return kind === 'list' ? `${name},list,element` : name;
+function placeName(at: number): string {
+  return `c${at}`;
+}
+
+function leafPath({ kind }: Column, at: number): string {
+  return kind === 'list' ? `${placeName(at)},list,element` : placeName(at);
 }
 
 function fieldOf(column: Column): FieldDefinition {
@@ -213,12 +207,4 @@ function leafOf({ storage }: ColumnType): FieldDefinition {
     ...(storage.length !== undefined && { typeLength: storage.length }),
     statistics: false,
   };
-}
-
-function giveMeaning(column: Column, schema: ParquetSchema): void {
-  const { storage } = column.kind === 'list' ? column.type.element : column.type;
-  const field: Field = schema.findField(leafPath(column));
-  if (storage.meaning !== undefined) field.originalType = storage.meaning;
-  if (storage.precision !== undefined) field.precision = storage.precision;
-  if (storage.scale !== undefined) field.scale = storage.scale;
 }

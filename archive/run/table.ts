@@ -71,12 +71,6 @@ export async function readTable(client: Client, settings: ArchiveTable): Promise
     );
   const rows = await readRows(client, from);
   const columns = rows.map(catalogColumn);
-  const comma = columns.find(column => column.name.includes(','));
-  if (comma)
-    throw new UnsuitableTableError(
-      `${name} has a column with a comma in its name, ${comma.name}`,
-      'Rename the column.',
-    );
   const keys = rows
     .flatMap(row => (row.position === null ? [] : [{ position: row.position, column: catalogColumn(row) }]))
     .toSorted((a, b) => a.position - b.position)

@@ -112,7 +112,7 @@ describe('a table of every type', () => {
         "doubled": "64-bit integer",
         "exact": "decimal(38,10)",
         "free": "text of numeric",
-        "id": "text of uuid",
+        "id": "UUID",
         "key": "64-bit integer",
         "large": "64-bit integer",
         "local_moment": "timestamp in microseconds, without time zone",

@@ -7,9 +7,10 @@ import { BackupWorld } from '#controllers/testing/backup-world.ts';
 import { annotations } from '#crds/api/names.ts';
 
 /** Everything that a policy does to a fleet, from the first binding to the release. */
-async function life(crashAt: number): Promise<BackupWorld> {
+async function life(crashAt: number, crash: BackupWorld['crash'] = 'killed'): Promise<BackupWorld> {
   const world = new BackupWorld({ shards: 3, policy: { schedule: { full: '0 2 * * 0', maxConcurrent: 2 } } });
   world.crashAt = crashAt;
+  world.crash = crash;
   await world.until(() => world.status('nightly').phase === 'Protected');
   world.annotate(world.policies, 'nightly', annotations.backupNow, 'incremental');
   await world.until(() => [...world.repository.values()].every(records => records.length > 1));
@@ -70,6 +71,14 @@ async function letGo(crashAt: number): Promise<BackupWorld> {
   await world.run(10);
   return world;
 }
+
+test('any single write that is refused changes nothing either', { timeout: 120_000 }, async () => {
+  const whole = await life(Number.POSITIVE_INFINITY);
+  for (let point = 0; point < whole.points; point += 2) {
+    const world = await life(point, 'refused');
+    expect(end(world), `refused at point ${point}`).toEqual(end(whole));
+  }
+});
 
 test('killed at any point of letting go, nothing stays', { timeout: 60_000 }, async () => {
   for (let point = 0; point < 12; point++) {

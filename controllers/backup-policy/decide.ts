@@ -183,12 +183,15 @@ function momentOfDrills(
   const planned = drill && followed ? lastMoment(drill.schedule, schedule.timeZone, now) : undefined;
   // What is asked for is acted on once the status has it and the annotation is gone: a pass that is cut off does not choose twice.
   const open = policy.metadata.annotations?.[annotations.drillNow] !== undefined;
-  const moments = [planned && timestamp(planned), open ? undefined : status.drillAsked].filter(
-    moment => moment !== undefined,
-  );
-  const moment = moments.toSorted().at(-1);
-  const done = status.drillTime ?? policy.metadata.creationTimestamp ?? timestamp(now);
-  if (moment === undefined || moment <= done) return same;
+  const { drillTime, drillAsked } = status;
+  const created = policy.metadata.creationTimestamp ?? timestamp(now);
+  const moment = [
+    planned && timestamp(planned) > (drillTime ?? created) ? timestamp(planned) : '',
+    drillAsked !== undefined && !open && drillAsked > (drillTime ?? '') ? drillAsked : '',
+  ]
+    .toSorted()
+    .at(-1);
+  if (!moment) return same;
   const candidates = shards.flatMap(({ view, backup }) =>
     backup ? [{ view, backup, name: view.shard.metadata.name }] : [],
   );

@@ -6,6 +6,7 @@ import type { Clock } from '#kernel/clock.ts';
 import { type KubeObject, keyOf, type ObjectKey } from '#kernel/object.ts';
 import type { StoreEvent } from '#kernel/reflector.ts';
 import { ReportMemory } from './achieved.ts';
+import { offsetMs } from './timetable.ts';
 
 /** Longer than a watch takes; afterwards the cache is believed, whatever it shows. */
 const BELIEVE_MS = 10_000;
@@ -16,20 +17,24 @@ const LOOK_AGAIN_MS = 600_000;
 export class BackupMemory {
   readonly reports = new ReportMemory();
   readonly #clock: Clock;
+  readonly #startedAt: number;
   readonly #written = new Map<string, number>();
   readonly #secrets = new Map<string, { readonly version: string; readonly until: number }>();
   readonly #starting = new Map<string, number>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#startedAt = clock.monotonicMs();
   }
 
-  sinceWrittenMs(shard: string): number {
-    return this.#clock.monotonicMs() - (this.#written.get(shard) ?? -Infinity);
+  /** After a restart each object counts as written at a moment of its own within `spreadMs`: not all are written at once. */
+  sinceWrittenMs(key: string, spreadMs: number): number {
+    const written = this.#written.get(key) ?? this.#startedAt - offsetMs(key, spreadMs);
+    return this.#clock.monotonicMs() - written;
   }
 
-  wroteStatus(shard: string): void {
-    this.#written.set(shard, this.#clock.monotonicMs());
+  wroteStatus(key: string): void {
+    this.#written.set(key, this.#clock.monotonicMs());
   }
 
   /** Whether the shard's Secret is known to be of this version. */

@@ -99,7 +99,7 @@ async function writeShards(
       rpoSeconds: recentSeconds === undefined ? undefined : tenths(recentSeconds),
     };
     const before: ShownBackup = { backup: view.backup, rpoSeconds: view.shownRpoSeconds };
-    const sinceWrittenMs = deps.memory.sinceWrittenMs(keyOf(view.raw));
+    const sinceWrittenMs = deps.memory.sinceWrittenMs(keyOf(view.raw), interval);
     const worth = isWorthWriting(before, after, { sinceWrittenMs, detailsMs: interval, objectiveSeconds });
     return worth ? [{ decision, after }] : [];
   });
@@ -127,7 +127,7 @@ async function writePolicy(
 ): Promise<void> {
   const { raw, status: before } = facts;
   const key = keyOf(raw);
-  if (!isPolicyNews(before, status, deps.memory.sinceWrittenMs(key))) return;
+  if (!isPolicyNews(before, status, deps.memory.sinceWrittenMs(key, 0))) return;
   deps.onWrite?.('status of the policy');
   deps.newest.policies.keep(await deps.objects.policyStatus(raw, status, signal));
   deps.memory.wroteStatus(key);

@@ -1,7 +1,10 @@
 /** The main stories of a BackupPolicy as transcripts, reviewed as files: what is done and said, in order. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { BackupWorld } from '#controllers/testing/backup-world.ts';
 import { annotations } from '#crds/api/names.ts';
+
+// Hours pass in them, second by second.
+vi.setConfig({ testTimeout: 30_000 });
 
 const file = (name: string) => `testdata/${name}.txt`;
 const told = (world: BackupWorld) => `${world.transcript.join('\n')}\n`;

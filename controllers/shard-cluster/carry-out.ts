@@ -7,8 +7,9 @@ import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import type { ReconcileContext } from '#kernel/controller.ts';
-import { ConflictError, orUndefined } from '#kernel/errors.ts';
+import { AlreadyExistsError, ConflictError, orUndefined } from '#kernel/errors.ts';
 import type { KubeObject } from '#kernel/object.ts';
+import { Jobs, Secrets } from '#kernel/resources.ts';
 import type { Request } from '#kernel/source.ts';
 import type { ClusterAction, ClusterPlan } from './decide.ts';
 import type { ClusterDeps } from './deps.ts';
@@ -84,8 +85,42 @@ async function carryOutOne(
       );
       return undefined;
     }
+    case 'ApplyForRecovery':
+      for (const object of action.objects) await deps.applier.apply(object, { signal });
+      return undefined;
+    case 'CreateJob':
+      log.info({ object: action.object.metadata.name }, 'creating a Job of the recovery');
+      return createOnce(
+        deps,
+        { ...action.object, metadata: { ...action.object.metadata, ownerReferences: [ownerOf(cluster)] } },
+        signal,
+      );
+    case 'DeleteJob': {
+      const { name, uid } = action;
+      const options = {
+        signal,
+        propagationPolicy: 'Background',
+        ...(uid ? { preconditions: { uid } } : {}),
+      } as const;
+      await orUndefined(deps.client.delete(Jobs, { namespace: request.namespace, name }, options));
+      return undefined;
+    }
+    case 'DeleteSecret':
+      await orUndefined(
+        deps.client.delete(Secrets, { namespace: request.namespace, name: action.name }, { signal }),
+      );
+      return undefined;
     default:
       return assertNever(action);
+  }
+}
+
+async function createOnce({ client }: CarryOutDeps, object: KubeObject, signal: AbortSignal): Promise<void> {
+  try {
+    await client.create(object, { signal, fieldValidation: 'Strict' });
+  } catch (error) {
+    // The cache may not show it yet.
+    if (!(error instanceof AlreadyExistsError)) throw error;
   }
 }
 

@@ -42,7 +42,13 @@ function words(action: ClusterAction): string {
       return ['PublishMap', ...action.retire.map(name => `without ${name}`)].join(' ');
     case 'CreateMap':
     case 'ReleaseMap':
+    case 'ApplyForRecovery':
       return action.kind;
+    case 'CreateJob':
+      return `CreateJob ${action.object.metadata.name}`;
+    case 'DeleteJob':
+    case 'DeleteSecret':
+      return `${action.kind} ${action.name}`;
     default:
       return assertNever(action);
   }
@@ -73,6 +79,10 @@ function after(before: ClusterFacts, plan: ClusterPlan): ClusterFacts {
         break;
       }
       case 'ReleaseMap':
+      case 'ApplyForRecovery':
+      case 'CreateJob':
+      case 'DeleteJob':
+      case 'DeleteSecret':
         break;
       case 'DeleteShard':
         shards.delete(action.object.metadata.name);
@@ -281,12 +291,6 @@ describe('what only a person can put right', () => {
       () => facts(clusterWith(), { schema: { kind: 'Missing', message: 'no ConfigMap' } }),
       'SchemaMissing',
       'no ConfigMap',
-    ],
-    [
-      'recovery',
-      () => facts(clusterWith({ bootstrap: { recovery: { policy: 'p', cluster: 'c' } } })),
-      'NotYetSupported',
-      'without it',
     ],
     ['a map that is gone, by its shards', () => ({ ...running(), map: nowhere }), 'MapLost', 'restore it'],
     [

@@ -7,10 +7,12 @@ import { type MapFacts, markerOf, type StoredMap } from '#controllers/shard-map/
 import type { Shard, ShardSpec } from '#crds/api/shard.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { sameJson } from '#kernel/canonical.ts';
+import type { KubeObject } from '#kernel/object.ts';
 import { ShardingError } from '#sharding/errors.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import type { ClusterFacts } from './facts.ts';
 import { firstMap, nextMap } from './map-from-spec.ts';
+import { emptyPartition, partitionsOf } from './partitions.ts';
 import { cannotShrink, changeLost, findProblem, type Problem } from './problems.ts';
 import { projectShard, shardObject } from './project.ts';
 import { retired, retiring } from './retire.ts';
@@ -25,7 +27,12 @@ export type ClusterAction =
   | { readonly kind: 'ReleaseMap'; readonly by: string }
   | { readonly kind: 'ApplyShard'; readonly object: Shard }
   /** It has left the map. */
-  | { readonly kind: 'DeleteShard'; readonly object: Shard };
+  | { readonly kind: 'DeleteShard'; readonly object: Shard }
+  /** What Jobs of a recovery need: rights, settings, volumes. */
+  | { readonly kind: 'ApplyForRecovery'; readonly objects: readonly KubeObject[] }
+  | { readonly kind: 'CreateJob'; readonly object: KubeObject }
+  | { readonly kind: 'DeleteJob'; readonly name: string; readonly uid: string | undefined }
+  | { readonly kind: 'DeleteSecret'; readonly name: string };
 
 /** Shards that were found to be as ordered: in a large fleet comparing all of them on every pass is most of the work. */
 const agreed = new WeakMap<Shard, string>();
@@ -37,6 +44,8 @@ export interface ClusterPlan {
   readonly problem: Problem | undefined;
   /** Shards whose turn in a rollout has not come. */
   readonly waiting: number;
+  /** What comes before there is a map, in words. */
+  readonly progress?: string | undefined;
 }
 
 export interface Settings {
@@ -50,7 +59,12 @@ export function decideCluster(facts: ClusterFacts, settings: Settings): ClusterP
   try {
     switch (facts.map.kind) {
       case 'Absent': {
-        const map = firstMap(facts.cluster);
+        const { recovery } = facts;
+        if (recovery && !recovery.map) {
+          const { actions, progress } = recovery;
+          return { actions, map: undefined, problem: recovery.problem, waiting: 0, progress };
+        }
+        const map = recovery?.map ?? firstMap(facts.cluster);
         const { actions, waiting } = shardActions(facts, map, settings);
         return { actions: [{ kind: 'CreateMap', map }, ...actions], map, problem: undefined, waiting };
       }
@@ -93,7 +107,10 @@ function decideRunning(facts: ClusterFacts, stored: StoredMap, settings: Setting
   const { actions, waiting } = shardActions(facts, map, settings);
   const gone = retired({ ...input, map }).map((object): ClusterAction => ({ kind: 'DeleteShard', object }));
   const problem = busy ? undefined : cannotShrink(facts, map);
-  return { actions: [...ofMap, ...actions, ...gone], map, problem, waiting };
+  // What the Jobs of a recovery tell is needed until every Shard has been told it.
+  const names = new Set(shards.map(({ metadata }) => metadata.name));
+  const over = map.shards.every(({ name }) => names.has(name)) ? (facts.recovery?.actions ?? []) : [];
+  return { actions: [...ofMap, ...actions, ...gone, ...over], map, problem, waiting };
 }
 
 /** The map that a status speaks of. */
@@ -119,12 +136,24 @@ function shardActions(
     settings.defaultImage,
     settings.secretsVersion,
   ].join();
+  const partitions = partitionsOf(map);
   const wanted = map.shards.map(entry => {
     const old = existing.get(entry.name);
     const known = old !== undefined && agreed.get(old) === orders;
     return {
       existing: old,
-      spec: known ? old.spec : projectShard({ cluster, map, schemaHash, ...settings }, entry),
+      spec: known
+        ? old.spec
+        : projectShard(
+            {
+              cluster,
+              partition: partitions.get(entry.ordinal) ?? emptyPartition(map),
+              schemaHash,
+              database: databaseOf(facts, old, entry.name),
+              ...settings,
+            },
+            entry,
+          ),
     };
   });
   const { specs, waiting } = limitRollout(wanted, rolloutBudget(map.shards.length));
@@ -142,6 +171,11 @@ function shardActions(
     return [];
   });
   return { actions, waiting };
+}
+
+/** Of one that came back from a backup. */
+function databaseOf({ recovery }: ClusterFacts, old: Shard | undefined, name: string): string | undefined {
+  return old ? old.spec.recovery?.systemIdentifier : recovery?.databases.get(name);
 }
 
 function agrees(old: Shard, object: Shard, spec: ShardSpec): boolean {

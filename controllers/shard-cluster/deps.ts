@@ -2,6 +2,9 @@
 import type { Caches } from '#controllers/caches.ts';
 import type { SecretReader } from '#controllers/secrets/secret-reader.ts';
 import type { MapStore } from '#controllers/shard-map/map-store.ts';
+import type { Shard } from '#crds/api/shard.ts';
+import type { RenderContext } from '#engines/engine.ts';
+import type { RecoveryEngine } from '#engines/recovery.ts';
 import type { Applier } from '#kernel/apply.ts';
 import type { Clock } from '#kernel/clock.ts';
 import type { EventRecorder } from '#kernel/events.ts';
@@ -20,6 +23,9 @@ export interface ClusterDeps {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   readonly defaultImage: string;
+  /** Undefined for an engine whose fleets cannot be brought back. */
+  readonly recovery: (of: { readonly spec: Pick<Shard['spec'], 'engine'> }) => RecoveryEngine | undefined;
+  readonly context: RenderContext;
   readonly mapService: MapServiceAddress;
   /** What a person runs to let the operator into a namespace. */
   readonly enableCommand: (namespace: string) => string;

@@ -4,6 +4,7 @@ import type { Shard } from '#crds/api/shard.ts';
 import { parseShardCluster, type ShardCluster } from '#crds/api/shard-cluster.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { MigrationUse } from './migrations.ts';
+import type { RecoveryPlan } from './recovery/decide.ts';
 
 export interface ClusterFacts {
   readonly cluster: ShardCluster;
@@ -17,6 +18,8 @@ export interface ClusterFacts {
   readonly schema: SchemaFacts;
   /** Secrets that a running fleet cannot do without and that are not there, or not whole. */
   readonly missingSecrets: readonly string[];
+  /** With spec.bootstrap.recovery: how far it is, or what is left of it. */
+  readonly recovery?: RecoveryPlan | undefined;
 }
 
 export type SchemaFacts =

@@ -68,7 +68,7 @@ function newShards(cluster: ShardCluster, first: number, present: readonly MapSh
   });
 }
 
-function wantedTables(cluster: ShardCluster): readonly MapTable[] {
+export function wantedTables(cluster: ShardCluster): readonly MapTable[] {
   const { tables, geo } = cluster.spec.sharding;
   return tables.map(({ name, key, reference }) => ({
     name,

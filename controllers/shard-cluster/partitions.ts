@@ -1,6 +1,6 @@
 /** What every shard of a map owns, in one pass over the map: asking shard by shard would be quadratic in a large fleet. */
 import { assertNever } from '#kernel/assert-never.ts';
-import type { ShardMap } from '#sharding/map.ts';
+import type { Algorithm, ShardMap } from '#sharding/map.ts';
 import { partitionOf } from '#sharding/owners.ts';
 import type { Partition, SlotRange } from '#sharding/partition.ts';
 
@@ -15,18 +15,22 @@ export function partitionsOf(map: ShardMap): ReadonlyMap<number, Partition> {
   return partitions;
 }
 
-export function emptyPartition(map: ShardMap): Partition {
-  switch (map.ownership.algorithm) {
+export function emptyPartition({ ownership, slots }: ShardMap): Partition {
+  return nothingOf(ownership.algorithm, slots);
+}
+
+export function nothingOf(algorithm: Algorithm, slots: number): Partition {
+  switch (algorithm) {
     case 'hash':
-      return { kind: 'slots', slots: map.slots, ranges: [] };
+      return { kind: 'slots', slots, ranges: [] };
     case 'geo':
-      return { kind: 'regions', slots: map.slots, regions: [] };
+      return { kind: 'regions', slots, regions: [] };
     case 'range':
       return { kind: 'keys', ranges: [] };
     case 'directory':
       return { kind: 'directory', entries: [], fallback: false };
     default:
-      return assertNever(map.ownership);
+      return assertNever(algorithm);
   }
 }
 

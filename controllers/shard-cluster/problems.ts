@@ -50,15 +50,6 @@ const secretsLost: Check = ({ map, missingSecrets }) => {
   };
 };
 
-const notYetSupported: Check = ({ cluster }) =>
-  cluster.spec.bootstrap?.recovery
-    ? {
-        reason: 'NotYetSupported',
-        message:
-          'spec.bootstrap.recovery is not supported yet: make the ShardCluster without it, and load the data',
-      }
-    : undefined;
-
 /**
  * Fewer shards are wanted, and too few are empty. `map`: once those that are empty have left. Stops nothing else: what the
  * spec says of the shards that there are still holds. While a migration is about to empty one nobody needs to act.
@@ -141,7 +132,6 @@ const CHECKS: readonly Check[] = [
   mapDamaged,
   mapLost,
   secretsLost,
-  notYetSupported,
   stateOfNoShard,
   regionWithoutNodes,
   storageClassMissing,

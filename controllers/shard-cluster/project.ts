@@ -1,19 +1,23 @@
-/** What each Shard is told: ShardCluster.spec and the map, cut down to what one shard needs, whole in itself. Pure. */
+/** What each Shard is told: ShardCluster.spec and its part of the map, cut down to what one shard needs, whole in itself. Pure. */
 import { apiVersion, clusterChildren, shardChildren, shardLabels } from '#crds/api/names.ts';
 import type { Shard, ShardSpec } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import type { OwnerReference } from '#kernel/object.ts';
-import type { MapShard, ShardMap } from '#sharding/map.ts';
-import { emptyPartition, partitionsOf, slotsIn } from './partitions.ts';
+import type { MapShard } from '#sharding/map.ts';
+import type { Partition } from '#sharding/partition.ts';
+import { slotsIn } from './partitions.ts';
 
 export interface ProjectionInput {
   readonly cluster: ShardCluster;
-  readonly map: ShardMap;
+  /** What the shard owns. */
+  readonly partition: Partition;
   /** Image of members where the spec names none: written out, so that a new default rolls in bounded steps too. */
   readonly defaultImage: string;
   readonly secretsVersion: string;
   /** Absent without spec.schema. */
   readonly schemaHash?: string | undefined;
+  /** System identifier of the database that its first volume was filled with. */
+  readonly database?: string | undefined;
 }
 
 export function shardObject(cluster: ShardCluster, entry: MapShard, spec: ShardSpec): Shard {
@@ -32,10 +36,9 @@ export function shardObject(cluster: ShardCluster, entry: MapShard, spec: ShardS
 }
 
 export function projectShard(input: ProjectionInput, entry: MapShard): ShardSpec {
-  const { cluster, map, defaultImage, secretsVersion, schemaHash } = input;
+  const { cluster, partition, defaultImage, secretsVersion, schemaHash, database } = input;
   const { spec, metadata } = cluster;
   const { image, ...engine } = spec.engine;
-  const partition = partitionsOf(map).get(entry.ordinal) ?? emptyPartition(map);
   const spread = spec.placement.spread === 'region' && spec.placement.regions.length > 0;
   return {
     cluster: { name: metadata.name },
@@ -74,6 +77,7 @@ export function projectShard(input: ProjectionInput, entry: MapShard): ShardSpec
     ...(spec.schema && schemaHash !== undefined
       ? { schema: { configMaps: spec.schema.configMaps, hash: schemaHash } }
       : {}),
+    ...(database === undefined ? {} : { recovery: { systemIdentifier: database } }),
   };
 }
 

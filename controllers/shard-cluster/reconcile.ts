@@ -6,7 +6,7 @@
 import { byCluster, indexKey, regionLabel } from '#controllers/caches.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
 import type { MapFacts } from '#controllers/shard-map/config-maps.ts';
-import { isPaused } from '#crds/api/names.ts';
+import { isPaused, labels } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { assertNever } from '#kernel/assert-never.ts';
@@ -23,6 +23,7 @@ import { type ClusterFacts, clusterOf } from './facts.ts';
 import { decideFinalizer, writeFinalizer } from './finalizer.ts';
 import { migrationUse } from './migrations.ts';
 import type { Problem } from './problems.ts';
+import { gatherRecovery } from './recovery/gather.ts';
 import { onceApplied } from './rollout-budget.ts';
 import { SCHEMA_EVERY_MS } from './schema-watch.ts';
 import { ensureSecrets, type SecretsResult } from './secrets.ts';
@@ -32,6 +33,8 @@ import { clusterStatus } from './status.ts';
 const CACHE_LAG_MS = 250;
 /** Nothing tells us when a namespace is let in. */
 const NAMESPACE_RETRY_MS = 15_000;
+/** Secrets of the object store are not watched. */
+const RECOVERY_RETRY_MS = 15_000;
 /** The end of a Shard wakes us up, that of a page of the map may not. */
 const REMAINS_RETRY_MS = 1000;
 
@@ -125,10 +128,16 @@ async function reconcile(
     await writeStatus(deps, subject, { shards, plan, pages }, context);
     return { requeueAfterMs: NAMESPACE_RETRY_MS };
   }
+  const recovery = await gatherRecovery(
+    deps,
+    { cluster, map, secretsVersion: secrets.version },
+    context.signal,
+  );
   const facts: ClusterFacts = {
     cluster,
     shards,
     map,
+    recovery,
     migrations: migrationUse(deps.caches.shardMigrations.values(), request),
     nodesByRegion: nodesByRegion(deps),
     storageClassExists: storageClassExists(deps, cluster),
@@ -151,11 +160,16 @@ async function reconcile(
       plan: { ...plan, problem: subject.refused ?? plan.problem },
       pages: pagesOf(deps.maps.read(request)),
       rotating: secrets.rotating,
+      progress: plan.progress,
       ...(schema.kind === 'Present' ? { schemaHash: schema.hash } : {}),
     },
     context,
   );
-  return soonest([secrets.againMs, cluster.spec.schema ? SCHEMA_EVERY_MS : undefined]);
+  return soonest([
+    secrets.againMs,
+    cluster.spec.schema ? SCHEMA_EVERY_MS : undefined,
+    map.kind === 'Absent' && recovery?.problem ? RECOVERY_RETRY_MS : undefined,
+  ]);
 }
 
 /**
@@ -166,7 +180,10 @@ function remainsOfAnother({ caches }: ClusterDeps, { kind, metadata }: ShardClus
   const key = indexKey(metadata.namespace, metadata.name);
   const shards = caches.shards.byIndex(byCluster, key);
   // Members that still stop write into the store, by name: also into one that was made for their successors.
-  const members = [...caches.pods.byIndex(byCluster, key), ...caches.endpoints.byIndex(byCluster, key)];
+  const pods = caches.pods
+    .byIndex(byCluster, key)
+    .filter(pod => !(labels.task in (pod.metadata.labels ?? {})));
+  const members = [...pods, ...caches.endpoints.byIndex(byCluster, key)];
   if (shards.length === 0 && members.length > 0) return true;
   return [...shards, ...caches.configMaps.byIndex(byCluster, key)].some(object =>
     object.metadata.ownerReferences?.some(owner => owner.kind === kind && owner.uid !== metadata.uid),
@@ -196,6 +213,7 @@ interface StatusInput {
   readonly plan: ClusterPlan;
   readonly pages: number;
   readonly rotating?: boolean;
+  readonly progress?: string | undefined;
   readonly schemaHash?: string;
 }
 
@@ -218,6 +236,7 @@ async function writeStatus(
     paused: isPaused(cluster),
     rotating: input.rotating ?? false,
     schemaHash: input.schemaHash,
+    progress: input.progress,
   });
   const before = cluster.status?.conditions ?? [];
   const observedGeneration = cluster.metadata.generation ?? 0;

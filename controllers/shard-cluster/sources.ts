@@ -5,12 +5,14 @@ import { byCluster, type Caches, indexKey, regionLabel } from '#controllers/cach
 import { isMapPage } from '#controllers/shard-map/config-maps.ts';
 import { throttled } from '#controllers/throttle.ts';
 import { labels } from '#crds/api/names.ts';
+import { InvalidObjectError } from '#crds/api/parse.ts';
 import { sameJson } from '#kernel/canonical.ts';
 import type { Clock } from '#kernel/clock.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { StoreEvent } from '#kernel/reflector.ts';
 import { type Request, type Source, specChanged, toLabel, toSelf, watching } from '#kernel/source.ts';
 
+import { clusterOf } from './facts.ts';
 import { clusterNamed, migrationStage } from './migrations.ts';
 
 /** Per shard of the fleet, and the most that a change of status waits before it is summed up. */
@@ -42,6 +44,25 @@ export function clusterSources(caches: Caches, clock: Clock): readonly Source[] 
       predicate: ({ type, object, old }) =>
         type !== 'modified' || !old || migrationStage(old) !== migrationStage(object),
     }),
+    // How far a recovery is.
+    watching({
+      reflector: caches.jobs,
+      map,
+      predicate: ({ object }) => ['recover', 'catalog'].includes(object.metadata.labels?.[labels.task] ?? ''),
+    }),
+    watching({
+      reflector: caches.backupPolicies,
+      map: ({ object }) =>
+        all().filter(key => {
+          const cluster = caches.shardClusters.get(key);
+          return (
+            key.namespace === object.metadata.namespace &&
+            cluster !== undefined &&
+            waitsFor(cluster, object.metadata.name)
+          );
+        }),
+      predicate: specChanged,
+    }),
     // Where a spec was refused for want of a region or a class, its coming helps.
     watching({ reflector: caches.nodes, map: all, predicate: regionChanged }),
     watching({
@@ -61,6 +82,18 @@ function beyondBackups(event: StoreEvent<KubeObject>): boolean {
 
 function ownStatus({ status }: KubeObject): object {
   return typeof status === 'object' && status !== null ? withoutBackupFields(status) : {};
+}
+
+/** Whether a fleet is to come back with what that policy has stored, and has not yet. */
+function waitsFor(raw: KubeObject, policy: string): boolean {
+  try {
+    const { spec, status } = clusterOf(raw);
+    return spec.bootstrap?.recovery?.policy === policy && status?.map === undefined;
+  } catch (error) {
+    // It says so itself.
+    if (error instanceof InvalidObjectError) return false;
+    throw error;
+  }
 }
 
 function regionChanged({ initial, type, object, old }: StoreEvent<KubeObject>): boolean {

@@ -21,6 +21,8 @@ export interface ClusterStatusInput {
   readonly paused: boolean;
   readonly rotating: boolean;
   readonly schemaHash: string | undefined;
+  /** What comes before there are shards, in words. */
+  readonly progress?: string | undefined;
 }
 
 export interface ClusterStatus {
@@ -160,6 +162,8 @@ function reconciling(input: ClusterStatusInput, unsettled: number, sum: Summary)
   if (input.paused)
     return idle('Paused', 'the annotation shardwright.io/paused keeps the operator from changing anything');
   if (input.problem) return idle('Stalled', input.problem.message);
+  if (input.progress !== undefined)
+    return { type: 'Reconciling', status: 'True', reason: 'Recovering', message: input.progress };
   if (unsettled > 0) {
     const why = sum.stalled ? `; ${sum.stalled.shard}: ${sum.stalled.message}` : '';
     return {
@@ -233,9 +237,11 @@ function phaseOf(input: ClusterStatusInput, allReady: boolean, unsettled: number
   if (input.cluster.metadata.deletionTimestamp) return 'Deleting';
   if (input.paused) return 'Paused';
   if (input.problem) return 'Stalled';
+  if (input.progress !== undefined) return 'Recovering';
   const before = input.cluster.status?.phase;
   // Before it was ever Ready nothing is degraded yet; a fleet that waited for a person may go on being created.
-  if (!allReady) return before === undefined || before === 'Creating' ? 'Creating' : 'Degraded';
+  if (!allReady)
+    return before === undefined || before === 'Creating' || before === 'Recovering' ? 'Creating' : 'Degraded';
   return unsettled > 0 || input.rotating ? 'Updating' : 'Ready';
 }
 

@@ -6,14 +6,15 @@
 
 import { withoutBackupFields } from '#controllers/backup-fields.ts';
 import type { BackupDeps, BackupObjects, DrillAccess } from '#controllers/backup-policy/deps.ts';
+import { backupPolicyOf } from '#controllers/backup-policy/facts.ts';
 import { BackupMemory, Newest } from '#controllers/backup-policy/memory.ts';
 import { drillReconciler } from '#controllers/backup-policy/prepare-drill.ts';
 import { backupPolicyReconciler } from '#controllers/backup-policy/reconcile.ts';
 import { byCluster, byPolicy, byShard, indexKey } from '#controllers/caches.ts';
+import { shardOf } from '#controllers/shard/facts.ts';
 import type { ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
-import { type BackupPolicyStatus, parseBackupPolicy } from '#crds/api/backup-policy.ts';
+import type { BackupPolicyStatus } from '#crds/api/backup-policy.ts';
 import { annotations, apiVersion, labels, shardChildren, shardLabels } from '#crds/api/names.ts';
-import { parseShard } from '#crds/api/shard.ts';
 import type {
   ArchiveReport,
   BackupEngine,
@@ -72,6 +73,9 @@ export class BackupWorld {
   /** Writes so far; the operator is killed before the one of this number. */
   points = 0;
   crashAt = Number.POSITIVE_INFINITY;
+  /** `refused`: that one write fails, and the operator lives on. */
+  crash: 'killed' | 'refused' = 'killed';
+  #dead = false;
   /** How each shard's meter does; default: well. */
   readonly meters = new Map<string, Meter>();
   /** How Jobs end; default: well. `stuck` ones go on. */
@@ -110,7 +114,7 @@ export class BackupWorld {
   edit(name: string, spec: object): void {
     const raw = this.policies.need(name);
     const generation = (raw.metadata.generation ?? 0) + 1;
-    const before = parseBackupPolicy(raw).spec;
+    const before = backupPolicyOf(raw).spec;
     this.policies.put({ ...raw, metadata: { ...raw.metadata, generation }, spec: { ...before, ...spec } });
   }
 
@@ -164,6 +168,7 @@ export class BackupWorld {
 
   /** The operator is gone, and another one starts with nothing but what is there. */
   restart(): void {
+    this.#dead = false;
     this.#deps = this.#operator();
   }
 
@@ -190,7 +195,7 @@ export class BackupWorld {
 
   /** One pass over every policy, also over one that a Shard still names, and over every drill that is wanted. */
   async pass(): Promise<void> {
-    const named = this.shards.all().flatMap(raw => parseShard(raw).status?.backup?.policy ?? []);
+    const named = this.shards.all().flatMap(raw => shardOf(raw).status?.backup?.policy ?? []);
     const names = new Set([...this.policies.all().map(({ metadata }) => metadata.name), ...named]);
     for (const name of names) await this.#reconcile(deps => backupPolicyReconciler(deps), name);
     for (const { metadata } of this.shards.all()) {
@@ -201,7 +206,7 @@ export class BackupWorld {
   }
 
   status(policy: string): BackupPolicyStatus {
-    return parseBackupPolicy(this.policies.need(policy)).status ?? {};
+    return backupPolicyOf(this.policies.need(policy)).status ?? {};
   }
 
   condition(type: string, policy = 'nightly'): string | undefined {
@@ -210,7 +215,7 @@ export class BackupWorld {
   }
 
   backup(shard: string): ShardBackupStatus | undefined {
-    return parseShard(this.shards.need(shard)).status?.backup;
+    return shardOf(this.shards.need(shard)).status?.backup;
   }
 
   async #reconcile(
@@ -228,8 +233,8 @@ export class BackupWorld {
     } catch (error) {
       if (!(error instanceof Killed) && !(error instanceof UnreachableError)) throw error;
       if (error instanceof Killed) {
-        this.transcript.push('  (killed)');
-        this.restart();
+        this.transcript.push(`  (${this.crash})`);
+        if (this.#dead) this.restart();
       }
     }
   }
@@ -394,8 +399,11 @@ export class BackupWorld {
   }
 
   #write(what: string): void {
+    // Whoever is dead writes nothing more, however it takes the first failure.
+    if (this.#dead) throw new Killed(what);
     if (this.points++ >= this.crashAt) {
       this.crashAt = Number.POSITIVE_INFINITY;
+      this.#dead = this.crash === 'killed';
       throw new Killed(what);
     }
     if (!/^(status|bind) /.test(what)) this.transcript.push(`${this.#time()}   ${what}`);
@@ -408,7 +416,7 @@ export class BackupWorld {
       .all()
       .filter(job => job.metadata.labels?.[labels.task] === 'backup' && !(job as Job).status?.conditions);
     for (const raw of this.policies.all()) {
-      const { maxConcurrent } = parseBackupPolicy(raw).spec.schedule;
+      const { maxConcurrent } = backupPolicyOf(raw).spec.schedule;
       if (running.length > maxConcurrent) throw new Error(`${running.length} backups at a time`);
     }
     for (const [shard, records] of this.repository) {
@@ -524,7 +532,7 @@ export class BackupWorld {
     return {
       find: ({ name }) => {
         const raw = this.shards.get({ name });
-        return raw && { shard: parseShard(raw), members: [member(`${name}-0`, { role: 'primary' })] };
+        return raw && { shard: shardOf(raw), members: [member(`${name}-0`, { role: 'primary' })] };
       },
       connectTarget: (_shard, { name }) =>
         Promise.resolve({ primary: { name, host: '' }, ca: '', passwords: { superuser: '', rest: '' } }),
@@ -625,7 +633,7 @@ function indexed(object: KubeObject, index: string): string | undefined {
     case byCluster:
       return of(marks?.[labels.cluster]);
     case byPolicy:
-      return of(parseShard(object).status?.backup?.policy);
+      return of(shardOf(object).status?.backup?.policy);
     default:
       throw new Error(`no index ${index} of ${keyOf(object)}`);
   }

@@ -61,7 +61,7 @@ export const labels = {
   /** Name of the Shard. */
   shard: 'shardwright.io/shard',
   /**
-   * On a Job of a shard and on its pods: `backup`, `drill`, `recover` or `catalog`. The pods carry `taskOf` instead of `shard`: whatever selects by
+   * On a Job of a shard and on its pods: `backup`, `drill`, `archive`, `recover` or `catalog`. The pods carry `taskOf` instead of `shard`: whatever selects by
    * that - Services, the budget, the StatefulSet, Patroni - would take them for members.
    */
   task: 'shardwright.io/task',
@@ -127,6 +127,7 @@ export const shardChildren = {
   /** One of each at a time: the API server refuses a second, and a Role can name them. */
   backupJob: (shard: string): string => `${shard}-backup`,
   drillJob: (shard: string): string => `${shard}-drill`,
+  archiveJob: (shard: string): string => `${shard}-archive`,
   backupSecret: (shard: string): string => `${shard}-backup`,
   recoverJob: (shard: string): string => `${shard}-recover`,
 } as const;

@@ -19,6 +19,7 @@ import { administrative, connect, disconnect, sqlState } from './connection.ts';
 import { roles, serverNames } from './names.ts';
 import { namespaceOf } from './object.ts';
 import { callPatroni, type RestAnswer } from './patroni-rest.ts';
+import { settleRestored } from './recovery/settle-restored.ts';
 import { applyBroadcast, broadcastsSince, referenceVersion } from './reference.ts';
 import { statistics } from './statistics.ts';
 
@@ -123,8 +124,9 @@ class PostgresSession implements ShardSession {
     this.#client = client;
   }
 
-  ensureAccess(access: AccessInput): Promise<readonly string[]> {
-    return ensureAccess(this.#client, access, this.#shard.spec.ordinal === 0);
+  async ensureAccess(access: AccessInput): Promise<readonly string[]> {
+    const settled = await settleRestored(this.#client, this.#shard, this.#target, this.#signal);
+    return [...settled, ...(await ensureAccess(this.#client, access, this.#shard.spec.ordinal === 0))];
   }
 
   async applySchema(files: readonly SchemaFile[]): Promise<{ readonly applied: readonly string[] }> {

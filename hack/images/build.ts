@@ -34,10 +34,14 @@ export async function ensureImages(cluster?: Cluster): Promise<Images> {
 async function ensureOperatorImage(): Promise<string> {
   const context = join(repoDir, 'dist/operator');
   await bundleProgram(join(repoDir, 'operator/main.ts'), join(context, 'operator.mjs'));
+  // The same image for the Jobs that archive: a node has it already, or will want it.
+  await bundleProgram(join(repoDir, 'archive/main.ts'), join(context, 'archive.mjs'));
   const runtime = await ensureNodeRuntime();
   const dockerfile = join(repoDir, 'images/operator/Dockerfile');
-  const bundle = await readFile(join(context, 'operator.mjs'));
-  const reference = imageName('operator', [await readFile(dockerfile), runtime.version, bundle]);
+  const bundles = await Promise.all(
+    ['operator.mjs', 'archive.mjs'].map(name => readFile(join(context, name))),
+  );
+  const reference = imageName('operator', [await readFile(dockerfile), runtime.version, ...bundles]);
   return buildOnce(reference, context, async () => {
     await copyFile(dockerfile, join(context, 'Dockerfile'));
     const node = join(context, 'node');

@@ -17,6 +17,7 @@ LABEL = re.compile(r'\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?')
 # So long the archiver may be behind.
 ARCHIVE_SECONDS = 120
 CONNECT_SECONDS = 5.0
+MOST_RECORDS = 500
 
 
 def backup():
@@ -42,7 +43,8 @@ def work(task, words):
     known = existing(stanza)
     if removed:
         known = remove_log(task, stanza, known)
-    words['records'] = [record(each) for each in known]
+    # The annotations of an object hold 256 KiB. Those that are left out come into view as newer ones are removed.
+    words['records'] = [record(each) for each in known[-MOST_RECORDS:]]
     made = [each for each in known if each['label'] not in before]
     if not made:
         raise Failure('the repository does not list the backup that was made')

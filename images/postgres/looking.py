@@ -56,8 +56,10 @@ class Look:
         segments, lineage = wal.Segments(size), server.lineage(timeline)
         sample = beside.sample()
         self._ask(lineage)
-        # What is handed in while the archive is listed is in neither list.
-        end = min([segments.number(name) for name in server.waiting()] + [sample[2] // size])
+        # Only what is flushed: until then a segment is neither complete nor marked, and must not be taken for a gap. What is
+        # handed in while the archive is listed is in neither list.
+        flushed = beside.flushed()
+        end = min([segments.number(name) for name in server.waiting()] + [flushed // size])
         if self._counted is None:
             self._counted = end
         if self._backup is None:

@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import time
+from datetime import datetime, timezone
 
 import archiver
 import metering
@@ -36,6 +37,7 @@ class Metering:
         self._finding = None
         self._number = self._counted = None
         self._place = 0
+        self._sampled = None
         self._transfer = None
         self._objects = self._bytes = 0
         self._archiver = archiver.Archiver(self._beside)
@@ -114,9 +116,10 @@ class Metering:
             return
 
     def _sample(self):
+        self._sampled = None
         try:
             moment, snapshot, place = self._beside.sample()
-            self._place = place
+            self._sampled, self._place = moment, place
             if self._meter is None:
                 return
             self._meter.sample(moment, snapshot, place)
@@ -128,7 +131,8 @@ class Metering:
             log(f'meter: no sample: {str(error).strip()}')
 
     def _tell(self):
-        now = time.monotonic()
+        # What is told holds for the moment of the sample: what was committed while it was taken may not be in it.
+        now = time.monotonic() if self._sampled is None else self._sampled
         if not self._watching.looked and now - self._began < 10.0:
             return
         report = self._report(now)
@@ -141,7 +145,7 @@ class Metering:
     def _report(self, now):
         report = {
             'kind': 'Archive',
-            'at': time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime()) + 'Z',
+            'at': wall_clock(now),
             'settingsVersion': self._policy['version'],
             'continuity': 'Unverified' if self._finding is None else self._finding.continuity,
             'objects': self._objects,
@@ -181,6 +185,11 @@ class Metering:
                 return pgbackrest.explain(file.read(), pgbackrest.secrets())
         except OSError:
             return None
+
+
+def wall_clock(moment):
+    at = datetime.fromtimestamp(time.time() - (time.monotonic() - moment), timezone.utc)
+    return at.isoformat(timespec='milliseconds').replace('+00:00', 'Z')
 
 
 def rounded(seconds):

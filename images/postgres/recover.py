@@ -3,6 +3,7 @@ fleet to start from. What is told of what the shard owned comes from its own dat
 
 Everything happens in a folder of its own, which gets the name of the data folder at the very end: what was cut off half way is never
 taken for a database. The server that is started in it speaks to nobody but this program."""
+import json
 import os
 import shutil
 import sys
@@ -21,6 +22,7 @@ from task import Child, Stopped, Task, seconds_of, time_text
 VOLUME = '/var/lib/postgresql'
 FINISHED = VOLUME + '/data'
 UNFINISHED = VOLUME + '/recovering'
+NOTE = VOLUME + '/recovered.json'
 IO_SECONDS = 20
 PROCESSES = 4
 
@@ -38,7 +40,8 @@ class Recovery:
         os.umask(0o077)
         hold_volume()
         if os.path.exists(FINISHED):
-            raise recovering.Refused('the volume holds a database already: recover under another name, or delete its claim')
+            self._take_up()
+            return
         shutil.rmtree(UNFINISHED, ignore_errors=True)
         os.mkdir(UNFINISHED, 0o700)
         restored.DATA = UNFINISHED
@@ -46,8 +49,24 @@ class Recovery:
         with restored.Restored(self._input['database']) as server:
             self._timed('Recover', lambda: self._recover(server))
             self._timed('Prepare', lambda: self._prepare(server))
+        with open(NOTE, 'w', encoding='utf-8') as file:
+            json.dump({'of': self._identity(), 'words': self.words}, file)
         os.rename(UNFINISHED, FINISHED)
         os.sync()
+
+    def _take_up(self):
+        """What was done before is told again."""
+        try:
+            with open(NOTE, encoding='utf-8') as file:
+                note = json.load(file)
+        except (OSError, ValueError):
+            note = {}
+        if note.get('of') != self._identity():
+            raise recovering.Refused('the volume holds a database already: recover under another name, or delete its claim')
+        self.words = note['words']
+
+    def _identity(self):
+        return {name: self._input.get(name) for name in ('fleet', 'path', 'stanza', 'targetTime')}
 
     def _timed(self, name, work):
         began = time.monotonic()

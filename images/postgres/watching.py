@@ -43,16 +43,22 @@ class Watching(threading.Thread):
 
     def run(self):
         while True:
-            if self._doubts and time.monotonic() >= self._doubt_again:
-                self._doubts = False
-                self._doubt_again = time.monotonic() + DOUBT_SECONDS
-                self._look.doubt()
-                self._progress, self._due = True, 0.0
-            if self.suspicious or self.unreachable is not None:
-                self._probe()
-            if time.monotonic() >= self._due and (self._progress or self._due == 0.0 or self.failure is not None):
-                self._take()
+            try:
+                self._turn()
+            except Exception as error:  # a full /tmp, say: whoever watches must not be the first to go
+                log(f'meter: {type(error).__name__}: {error}')
             time.sleep(0.5 if self.unreachable is None else 1.0)
+
+    def _turn(self):
+        if self._doubts and time.monotonic() >= self._doubt_again:
+            self._doubts = False
+            self._doubt_again = time.monotonic() + DOUBT_SECONDS
+            self._look.doubt()
+            self._progress, self._due = True, 0.0
+        if self.suspicious or self.unreachable is not None:
+            self._probe()
+        if time.monotonic() >= self._due and (self._progress or self._due == 0.0 or self.failure is not None):
+            self._take()
 
     def _probe(self):
         self.unreachable = store.unreachable()

@@ -1,9 +1,12 @@
 import type { Client } from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { BackupProgressReport } from '#engines/backup.ts';
 import { eventually } from './testing/docker.ts';
 import type { Member } from './testing/member.ts';
 import { BackupScene, backupReport } from './testing/scene.ts';
+
+// Several containers start and end in each.
+vi.setConfig({ testTimeout: 180_000 });
 
 let scene: BackupScene;
 let primary: Member;

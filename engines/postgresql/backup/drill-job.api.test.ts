@@ -1,9 +1,16 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import type { Client } from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { z } from 'zod';
 import type { BackupSession, DrillReport, DrillRequest } from '#engines/backup.ts';
 import { openBackupSession } from './session.ts';
 import type { Member } from './testing/member.ts';
+import { bridgeAddress } from './testing/object-store.ts';
 import { BackupScene } from './testing/scene.ts';
+
+// Several containers start and end in each.
+vi.setConfig({ testTimeout: 180_000 });
 
 let scene: BackupScene;
 let primary: Member;
@@ -26,7 +33,6 @@ beforeAll(async () => {
     CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
     CREATE UNLOGGED TABLE scratch AS SELECT 1;
     INSERT INTO part VALUES (1), (1);
-    CREATE SUBSCRIPTION moving CONNECTION 'host=127.0.0.1' PUBLICATION none WITH (connect = false);
   `);
   standby = await scene.standbyOf(primary);
   await scene.backup({ primary: primary.name, replica: standby.name });
@@ -140,6 +146,7 @@ test('whom somebody ended by force leaves a replica standing, and the next one m
   expect(await asked).toBeUndefined();
   expect(await paused()).toBe(true);
   await other.query('ROLLBACK');
+  await client.query(`SELECT pg_logical_emit_message(true, 'test', 'sent with what came before')`);
   await using again = await open();
   expect(await paused()).toBe(false);
   expect(await again.contents(2 ** 30)).toBeDefined();
@@ -188,6 +195,36 @@ test('a mark that is not there is noticed', async () => {
   expect(failed(report)).toEqual(['Mark']);
 });
 
+test('a subscription that comes back with the data dials nobody', async () => {
+  const callers = new Set<string>();
+  await using server = createServer(socket => {
+    callers.add(socket.remoteAddress ?? '');
+    socket.on('error', () => undefined);
+    socket.destroy();
+  });
+  const host = await bridgeAddress();
+  server.listen(0, host);
+  await once(server, 'listening');
+  const { port } = z.object({ port: z.int() }).parse(server.address());
+  await client.query(
+    `CREATE SUBSCRIPTION moving CONNECTION 'host=${host} port=${port}' PUBLICATION none WITH (connect = false)`,
+  );
+  await client.query('ALTER SUBSCRIPTION moving ENABLE');
+  await expect.poll(() => [...callers], { timeout: 20_000 }).toEqual([primary.address]);
+  expect((await scene.drill(await scene.expectation(session))).state).toBe('Succeeded');
+  expect([...callers]).toEqual([primary.address]);
+  await client.query('ALTER SUBSCRIPTION moving DISABLE');
+});
+
+test('a drill that is stopped says so', async () => {
+  const task = await scene.beginDrill({ target: 'FF/0' });
+  await task.logged('restore command end: completed');
+  await task.stop();
+  const { code, report } = await task.ended();
+  expect(code).toBe(1);
+  expect(report).toMatchObject({ state: 'Failed', failure: 'it was stopped before it had ended' });
+});
+
 test('a target that the archive does not reach is told', async () => {
   const report = await scene.drill({ target: 'FF/0', deadlineSeconds: 5 });
   expect(report.failure).toMatch(/^the archive does not reach .* its newest segment is [0-9A-F]{24}$/);
@@ -215,6 +252,9 @@ test.each([
   await write();
   const request: Partial<DrillRequest> = await scene.expectation(session);
   await endSegment();
+  // The primary's meter would put it back.
+  const segment = /\/([0-9A-F]{24})-/.exec(victim)?.[1];
+  await primary.shell(`rm /var/lib/postgresql/data/pg_wal/${segment}`);
   await without(victim, damage, async () => {
     const atTarget = await scene.drill(request);
     expect(atTarget.state).toBe('Failed');

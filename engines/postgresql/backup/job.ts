@@ -24,6 +24,10 @@ export interface Task {
   readonly serviceAccount?: string;
   /** Secret with the store's settings; the shard's own if absent. */
   readonly repositorySecret?: string;
+  /** Its volume stays where it runs: Jobs of this kind go to different nodes where they can. */
+  readonly spread?: boolean;
+  /** How long it is kept once it has ended, where nobody clears it away before; an hour if absent. */
+  readonly keepSeconds?: number;
   readonly volumes: readonly Record<string, unknown>[];
   readonly volumeMounts: readonly Record<string, unknown>[];
 }
@@ -52,7 +56,7 @@ export function taskJob(shard: Shard, task: Task, context: RenderContext): KubeO
       completions: 1,
       parallelism: 1,
       activeDeadlineSeconds: request.deadlineSeconds + SAY_SO_SECONDS,
-      ttlSecondsAfterFinished: KEEP_SECONDS,
+      ttlSecondsAfterFinished: task.keepSeconds ?? KEEP_SECONDS,
       template: {
         metadata: {
           labels: {
@@ -69,6 +73,18 @@ export function taskJob(shard: Shard, task: Task, context: RenderContext): KubeO
           terminationGracePeriodSeconds: STOP_SECONDS,
           securityContext: podSecurity,
           affinity: regionAffinity(shard),
+          ...(task.spread && {
+            topologySpreadConstraints: [
+              {
+                maxSkew: 1,
+                topologyKey: 'kubernetes.io/hostname',
+                whenUnsatisfiable: 'ScheduleAnyway',
+                labelSelector: {
+                  matchLabels: { [labels.cluster]: shard.spec.cluster.name, [labels.task]: kind },
+                },
+              },
+            ],
+          }),
           containers: [
             {
               name: kind,

@@ -4,6 +4,7 @@ import type { RenderContext } from '#engines/engine.ts';
 import type { CatalogRequest } from '#engines/recovery.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { taskJob } from '../backup/job.ts';
+import { KEEP_SECONDS } from './recover-job.ts';
 
 export function catalogJob(shard: Shard, request: CatalogRequest, context: RenderContext): KubeObject {
   return taskJob(
@@ -17,6 +18,7 @@ export function catalogJob(shard: Shard, request: CatalogRequest, context: Rende
       resources: {},
       serviceAccount: request.serviceAccount,
       repositorySecret: request.secret,
+      keepSeconds: KEEP_SECONDS,
       volumes: [],
       volumeMounts: [],
     },

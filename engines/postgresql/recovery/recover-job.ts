@@ -10,6 +10,9 @@ import { taskJob } from '../backup/job.ts';
 import { paths } from '../names.ts';
 import { foundStatement, knownStatement, prepareStatements } from './recovered-sql.ts';
 
+/** All shards of a fleet are waited for. */
+export const KEEP_SECONDS = 30 * 86_400;
+
 export function recoverJob(shard: Shard, request: RecoverRequest, context: RenderContext): KubeObject {
   return taskJob(
     shard,
@@ -21,6 +24,8 @@ export function recoverJob(shard: Shard, request: RecoverRequest, context: Rende
       resources: shard.spec.resources,
       serviceAccount: request.serviceAccount,
       repositorySecret: request.secret,
+      keepSeconds: KEEP_SECONDS,
+      spread: true,
       volumes: [
         { name: 'data', persistentVolumeClaim: { claimName: request.claim } },
         { name: 'sockets', emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },
@@ -38,10 +43,11 @@ export function recoverJob(shard: Shard, request: RecoverRequest, context: Rende
 
 /** What images/postgres/recover.py reads. */
 function recoverInput(shard: Shard, request: RecoverRequest): Record<string, unknown> {
-  const { path, stanza, targetTime } = request;
+  const { path, stanza, targetTime, fleet } = request;
   return {
     path,
     stanza,
+    fleet,
     ...(targetTime !== undefined && { targetTime }),
     database: shard.spec.engine.database,
     known: knownStatement,

@@ -112,9 +112,13 @@ test('a time after the last commit: an idle shard has all that there was', async
   expect(await volume.query('SELECT id FROM item ORDER BY 1')).toEqual(['1', '2']);
 });
 
-test('a volume with a database is left as it is', async () => {
+test('a volume with a database is left as it is; done again, it tells the same again', async () => {
   const { volume } = await scene.recover();
   const before = await volume.shell('stat -c %Y /var/lib/postgresql/data/PG_VERSION');
+  expect(
+    await volume.shell('rm /tmp/report.json; member recover >/tmp/log 2>&1; cat /tmp/report.json'),
+  ).toContain('"state":"Succeeded"');
+  await volume.shell('echo {} > /var/lib/postgresql/recovered.json');
   expect(await volume.shell('member recover >/tmp/log 2>&1; cat /tmp/report.json')).toContain(
     'the volume holds a database already',
   );

@@ -233,8 +233,11 @@ if old: shutil.rmtree(f'{base}/{old}')
     return docker(['exec', this.name, 'sh', '-c', script]);
   }
 
+  /** With the checkpoint that Patroni asks for next: before it, pgBackRest refuses to begin a backup. */
   async promote(): Promise<void> {
-    await this.shell(`pg_ctl promote -D ${paths.data} -w >/dev/null`);
+    await this.shell(
+      `pg_ctl promote -D ${paths.data} -w >/dev/null; psql -Xqh ${paths.sockets} -c CHECKPOINT`,
+    );
   }
 
   /** As the kubelet ends a pod. */

@@ -12,20 +12,21 @@ export const stanza = 'social-0';
 export interface Binding {
   readonly path: string;
   readonly rpoSeconds?: number;
+  readonly version?: string;
   readonly change?: Partial<Repository>;
 }
 
 /** Data of the Secret that binds a member to a path of the store. */
 export function filesFor(
   store: ObjectStore,
-  { path, rpoSeconds = 4, change = {} }: Binding,
+  { path, rpoSeconds = 4, version = 'v1', change = {} }: Binding,
 ): Readonly<Record<string, string>> {
   const repository = store.repository(path, stanza, change);
-  return repositoryFiles(sampleShard(), repository, { rpoSeconds, version: 'v1' });
+  return repositoryFiles(sampleShard(), repository, { rpoSeconds, version });
 }
 
 export async function fullBackup(member: Member): Promise<void> {
-  await member.shell(`pgbackrest --stanza=${stanza} --type=full --archive-timeout=20 backup`);
+  await member.shell(`pgbackrest --stanza=${stanza} --type=full --repo1-bundle --archive-timeout=20 backup`);
 }
 
 /** Binds it, backs it up, and waits until its meter has seen that this can be restored. */

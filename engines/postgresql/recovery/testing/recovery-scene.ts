@@ -57,6 +57,7 @@ export class RecoveryScene implements AsyncDisposable {
         stanza,
         ...(targetTime !== undefined && { targetTime }),
         claim: 'data-again-0-0',
+        fleet: 'uid',
       },
       context,
     );
