@@ -26,7 +26,7 @@ export function policy(
       retention: { full: '400d' },
       drill: { schedule: '0 4 1 1 *' },
       ...spec,
-    } as DeepPartial<BackupPolicySpec>,
+    },
   };
 }
 

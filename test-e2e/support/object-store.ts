@@ -1,5 +1,6 @@
 /** A real S3 server in a test's namespace, which can be stopped, locked and damaged. */
 import { Buffer } from 'node:buffer';
+import type { BackupDestination } from '#crds/api/backup/destination.ts';
 import {
   newCredentials,
   objectStoreEndpoint,
@@ -20,12 +21,14 @@ export class NamespaceObjectStore {
   }
 
   /** What a BackupPolicy writes for it. */
-  get s3(): Record<string, unknown> {
+  get s3(): BackupDestination['s3'] {
     return {
       endpoint: objectStoreEndpoint({ name, namespace: this.#namespace.name }),
       bucket,
+      prefix: 'fleets',
+      region: 'us-east-1',
       credentials: { secretName: `${name}-credentials` },
-      ca: { secretName: `${name}-ca` },
+      ca: { secretName: `${name}-ca`, key: 'ca.crt' },
     };
   }
 
