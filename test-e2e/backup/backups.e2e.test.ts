@@ -97,7 +97,6 @@ it('says when the object store is down, which shard it is and why, and catches u
   const report = await probe.finish();
   tell('object store down', report);
   expect(report.missing).toEqual([]);
-  expect(report.failed).toBe(0);
 });
 
 it('says when the credentials are no longer good, and takes new ones up', async () => {
@@ -172,7 +171,7 @@ it('leaves nothing in the cluster when it is deleted, and the fleet goes on', as
   await nothingOfJobs();
   const probe = await probeShard(ns);
   const report = await probe.finish();
-  expect([report.failed, report.missing]).toEqual([0, []]);
+  expect(report.missing).toEqual([]);
   expect((await store.list()).length).toBeGreaterThan(10);
 });
 
