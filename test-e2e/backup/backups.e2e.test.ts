@@ -106,7 +106,8 @@ it('says when the credentials are no longer good, and takes new ones up', async 
   const missed = await ns.until(BackupPolicies, 'nightly', hasCondition('RPOMet', 'False'));
   expect(conditionOf(missed, 'RPOMet')?.message).toContain('fleet-0');
   await putRight();
-  await ns.until(BackupPolicies, 'nightly', hasCondition('RPOMet', 'True'));
+  // The kubelet brings a changed Secret to a pod within a minute or two.
+  await ns.until(BackupPolicies, 'nightly', hasCondition('RPOMet', 'True'), { deadlineMs: 400_000 });
   expect((await probe.finish()).missing).toEqual([]);
 });
 
