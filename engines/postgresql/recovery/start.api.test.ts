@@ -77,6 +77,8 @@ for folder, files in json.load(sys.stdin).items():
         os.symlink('..data/' + name, f'{folder}/{name}')
 `;
 
+const memory = (path: string) => `--tmpfs=${path}:uid=999,gid=999,mode=0750`;
+
 async function startMember(index: number): Promise<string> {
   const { namespace, access } = api;
   const pod = `again-0-${index}`;
@@ -90,7 +92,6 @@ async function startMember(index: number): Promise<string> {
   const server = new URL(access.url);
   // Endpoints refuse addresses of the loopback.
   const address = await bridgeAddress();
-  const memory = (path: string) => `--tmpfs=${path}:uid=999,gid=999,mode=0750`;
   started.push(name);
   await docker([
     'run',
