@@ -6,7 +6,7 @@
  *   rowsPerSecond      rows over the time of the run
  *   copyRowsPerSecond  rows over the time of the COPY, in its text form
  *   ratio              the median of the turns' ratios
- *   parts              milliseconds of each thousand rows, by what took them; the rest is waiting for the store
+ *   cpuMicrosPerRow    of this process, which a busy machine does not change: what limits the run on a quiet one
  */
 import { finished } from 'node:stream/promises';
 import { to as copyTo } from 'pg-copy-streams';
@@ -35,12 +35,17 @@ export async function run(): Promise<object> {
   report(`filling a table with ${rows} rows`);
   await world.admin.query(fill, [rows]);
   await world.admin.query('VACUUM (ANALYZE, FREEZE) messages');
-  const turns: { readonly archived: number; readonly copied: number; readonly bytes: number }[] = [];
+  const turns: {
+    readonly archived: number;
+    readonly copied: number;
+    readonly bytes: number;
+    readonly cpuMicros: number;
+  }[] = [];
   for (let turn = 1; turn <= rounds; turn++) {
     const copied = rows / (await copySeconds(world));
-    const { seconds, bytes } = await archiveSeconds(world, turn);
+    const { seconds, bytes, cpuMicros } = await archiveSeconds(world, turn);
     const archived = rows / seconds;
-    turns.push({ archived, copied, bytes });
+    turns.push({ archived, copied, bytes, cpuMicros });
     report(`${turn}/${rounds}: ${Math.round(archived)} rows/s, COPY ${Math.round(copied)} rows/s`);
   }
   return {
@@ -50,6 +55,7 @@ export async function run(): Promise<object> {
     rowsPerSecond: Math.round(median(turns.map(({ archived }) => archived))),
     copyRowsPerSecond: Math.round(median(turns.map(({ copied }) => copied))),
     ratio: round(median(turns.map(({ archived, copied }) => archived / copied)), 3),
+    cpuMicrosPerRow: round(median(turns.map(({ cpuMicros }) => cpuMicros)) / rows, 1),
     maxMemoryMB: Math.round(process.resourceUsage().maxRSS / 1024),
   };
 }
@@ -63,10 +69,14 @@ async function copySeconds(world: World): Promise<number> {
   return (performance.now() - started) / 1000;
 }
 
-async function archiveSeconds(world: World, turn: number): Promise<{ seconds: number; bytes: number }> {
+async function archiveSeconds(
+  world: World,
+  turn: number,
+): Promise<{ seconds: number; bytes: number; cpuMicros: number }> {
   const { signal } = new AbortController();
   await using sessions = await openSessions(world.target, signal);
   const started = performance.now();
+  const cpu = process.cpuUsage();
   const outcome = await archive(
     {
       sessions,
@@ -81,8 +91,9 @@ async function archiveSeconds(world: World, turn: number): Promise<{ seconds: nu
     [table],
   );
   const seconds = (performance.now() - started) / 1000;
+  const used = process.cpuUsage(cpu);
   const [archived] = outcome.tables;
   if (archived?.rows !== rows)
     throw new Error(`${archived?.rows} rows were archived instead of ${rows}: ${outcome.failure?.message}`);
-  return { seconds, bytes: archived.bytes };
+  return { seconds, bytes: archived.bytes, cpuMicros: used.user + used.system };
 }

@@ -93,6 +93,9 @@ class Recovery:
                                   for folder, _, names in os.walk(UNFINISHED) for name in names)
 
     def _recover(self, server):
+        segments = wal.Segments(int(restored.controls()['Bytes per WAL segment']))
+        # Before it begins: a fleet that still runs goes on archiving.
+        newest = Archive(self._stanza, segments, self._place).newest()
         why = server.start(self._task.left())
         to_the_end = self._target is None
         if why is not None and not to_the_end and server.ended_early():
@@ -104,7 +107,7 @@ class Recovery:
         if why is not None:
             raise recovering.Refused(why)
         if to_the_end:
-            self._check_end(server)
+            self._check_end(server, segments, newest)
 
     def _without_target(self):
         path = UNFINISHED + '/postgresql.auto.conf'
@@ -113,11 +116,9 @@ class Recovery:
         with open(path, 'w', encoding='utf-8') as file:
             file.writelines(kept)
 
-    def _check_end(self, server):
+    def _check_end(self, server, segments, newest):
         """PostgreSQL takes the first segment that it is not given for the end of the archive, and is content."""
-        segments = wal.Segments(int(restored.controls()['Bytes per WAL segment']))
         timeline, end = server.recovered_to()
-        newest = Archive(self._stanza, segments, self._place).newest()
         if newest is not None and (timeline, end) <= (int(newest[:8], 16), segments.start(segments.number(newest))):
             raise recovering.Refused(f'recovered to {wal.position_text(end)} on timeline {timeline}, but the archive goes on '
                                      f'to segment {newest}: {server.why_it_ended()}')

@@ -22,6 +22,14 @@ export class RestoredTransferError extends EngineError {
   readonly remedy = 'Recover the fleet to a time before that migration began, or after it had ended.';
 }
 
+/** They go a few thousand at a time, and nobody is let in before. */
+export class RestoredRowsRemainError extends EngineError {
+  override readonly name = 'RestoredRowsRemainError';
+  readonly code = 'RestoredRowsRemain';
+  readonly remedy = 'None is needed: the operator goes on by itself.';
+  override readonly retryable = true;
+}
+
 const row = z.object({
   id: z.string(),
   migration: z.string(),
@@ -31,7 +39,7 @@ const row = z.object({
 });
 type Row = z.infer<typeof row>;
 
-/** Returns what was done, in words. Throws {@link RestoredTransferError}, UnreachableError. */
+/** Returns what was done, in words. Throws {@link RestoredTransferError}, {@link RestoredRowsRemainError}, UnreachableError. */
 export async function settleRestored(
   client: Client,
   shard: Shard,
@@ -81,7 +89,10 @@ async function settle(
     { [side]: { shard, target, standbys: [] } },
     signal,
   );
-  while (!(await session.cleanUp(other(owner)))) signal.throwIfAborted();
+  if (!(await session.cleanUp(other(owner))))
+    throw new RestoredRowsRemainError(
+      `${shard.metadata.name} is being rid of what ShardMigration ${migration} had copied`,
+    );
   return keeps
     ? `kept what ShardMigration ${migration} was moving`
     : `deleted what ShardMigration ${migration} had moved`;

@@ -128,6 +128,12 @@ export class RecoveredVolume {
     return docker(['exec', this.#container, 'sh', '-c', script]);
   }
 
+  /** What is on it, onto the volume of another container. */
+  async copyTo(container: string): Promise<void> {
+    const archive = await this.shell(`tar -C ${paths.volume} -czf - data | base64 -w 0`);
+    await docker(['exec', '-i', container, 'sh', '-c', `base64 -d | tar -C ${paths.volume} -xzf -`], archive);
+  }
+
   /** A server as a member would run it: only who it listens to is changed. */
   async start(): Promise<void> {
     await this.shell(
