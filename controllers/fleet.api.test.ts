@@ -234,9 +234,12 @@ describe('a fleet', () => {
     expect(findCondition(failed, 'SchemaApplied')?.message).toContain(
       'sql/2.sql: syntax error at or near "BROKEN"',
     );
-    expect(fleet.databases.of(fleet.namespace, 'fleet-0').files.map(file => file.name)).toEqual([
-      'sql/1.sql',
-    ]);
+    // The other shard may have told of it first.
+    await expect
+      .poll(() => fleet.databases.of(fleet.namespace, 'fleet-0').files.map(file => file.name), {
+        timeout: 30_000,
+      })
+      .toEqual(['sql/1.sql']);
     await fleet.client.patch(ConfigMaps, at('sql'), {
       type: 'merge',
       body: { data: { '2.sql': 'CREATE TABLE u ()' } },
