@@ -101,3 +101,11 @@ function problem(message: string): Problem {
 export function isChoice(made: Choice | Problem): made is Choice {
   return 'shards' in made;
 }
+
+/** Where it goes: a fleet's map places a shard before anything of it is there. */
+export function placed({ ordinal, about }: ChosenShard): {
+  readonly ordinal: number;
+  readonly region?: string;
+} {
+  return { ordinal, ...(about?.region === undefined ? {} : { region: about.region }) };
+}

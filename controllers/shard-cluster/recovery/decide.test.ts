@@ -8,7 +8,8 @@ import { postgresql } from '#engines/postgresql/engine.ts';
 import type { CatalogReport, FoundShard, RecoveryReport, StoredShard } from '#engines/recovery.ts';
 import { partitionOf } from '#sharding/owners.ts';
 import type { Partition } from '#sharding/partition.ts';
-import { AT_ONCE, decideAfterwards, decideRecovery, type RecoveryPlan } from './decide.ts';
+import { decideAfterwards } from './afterwards.ts';
+import { AT_ONCE, decideRecovery, type RecoveryPlan } from './decide.ts';
 import type { RecoveryFacts, RecoveryJob } from './facts.ts';
 
 const now = new Date('2026-03-01T12:00:00Z');

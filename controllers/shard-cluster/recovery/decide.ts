@@ -10,7 +10,9 @@ import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import type { RenderContext } from '#engines/engine.ts';
 import type { RecoveryEngine, RecoveryReport } from '#engines/recovery.ts';
 import type { ShardMap } from '#sharding/map.ts';
-import { type Choice, type ChosenShard, choose, isChoice } from './choose.ts';
+import { databasesOf } from './afterwards.ts';
+import { mismatch, volumesInTheWay } from './checks.ts';
+import { type Choice, type ChosenShard, choose, isChoice, placed } from './choose.ts';
 import type { RecoveryFacts, RecoveryJob } from './facts.ts';
 import { accessObjects, markedClaim, sourceSecret } from './objects.ts';
 import { isMap, recoveredMap } from './recovered-map.ts';
@@ -56,7 +58,9 @@ export function decideRecovery(input: RecoveryInput): RecoveryPlan {
   );
   const choice = choose(facts.spec, found, now);
   if (!isChoice(choice)) return { ...nothing, problem: choice };
-  const problem = mismatch(cluster, choice) ?? volumesInTheWay(input, choice);
+  const firstClaim = (shard: ChosenShard): string =>
+    input.engine.firstClaim(input.draft(placed(shard))).metadata.name;
+  const problem = mismatch(cluster, choice) ?? volumesInTheWay(cluster, facts.claims, choice, firstClaim);
   if (problem) return { ...nothing, problem };
   return bringBack(input, choice);
 }
@@ -119,92 +123,6 @@ function task({ cluster, facts }: RecoveryInput, job: string, source: number, de
     deadlineSeconds,
     serviceAccount: clusterChildren.recovery(name),
     secret: clusterChildren.recoverySecret(name, source),
-  };
-}
-
-/** What a fleet that is there again needs no more. */
-export function decideAfterwards(
-  cluster: ShardCluster,
-  jobs: readonly RecoveryJob<unknown>[],
-): readonly ClusterAction[] {
-  if (jobs.length === 0) return [];
-  const { name } = cluster.metadata;
-  const secrets = jobs.flatMap(job => {
-    const index = sourceOf(name, job.name);
-    return index === undefined ? [] : [index];
-  });
-  return [
-    ...secrets.map(
-      (index): ClusterAction => ({
-        kind: 'DeleteSecret',
-        name: clusterChildren.recoverySecret(name, index),
-      }),
-    ),
-    ...jobs.map((job): ClusterAction => ({ kind: 'DeleteJob', name: job.name, uid: job.uid })),
-  ];
-}
-
-function sourceOf(cluster: string, job: string): number | undefined {
-  const prefix = clusterChildren.catalogJob(cluster, 0).slice(0, -1);
-  return job.startsWith(prefix) ? Number(job.slice(prefix.length)) : undefined;
-}
-
-/** System identifiers by the name of the shard. */
-export function databasesOf(
-  recoveries: ReadonlyMap<string, RecoveryJob<RecoveryReport>>,
-): ReadonlyMap<string, string> {
-  return new Map(
-    [...recoveries].flatMap(([name, { report }]) =>
-      report?.result ? [[name, report.result.systemIdentifier] as const] : [],
-    ),
-  );
-}
-
-/** What every backup says of its fleet, and the spec must say too. */
-function mismatch(cluster: ShardCluster, { shards }: Choice): Problem | undefined {
-  const { sharding, engine } = cluster.spec;
-  for (const { stanza, about, version } of shards) {
-    const fields: readonly (readonly [string, string | number, string | number])[] = [
-      ['engine.version', engine.version, version],
-      ...(about
-        ? ([
-            ['sharding.algorithm', sharding.algorithm, about.algorithm],
-            ['sharding.keyType', sharding.keyType, about.keyType],
-            ['sharding.slots', sharding.slots, about.slots],
-          ] as const)
-        : []),
-    ];
-    const wrong = fields.find(([, wanted, stored]) => String(wanted) !== String(stored));
-    if (wrong)
-      return {
-        reason: 'RecoveryFailed',
-        message: `spec.${wrong[0]} is ${wrong[1]}, but the backups of ${stanza} are of ${wrong[2]}: make the ShardCluster anew with that`,
-      };
-  }
-  return undefined;
-}
-
-/** A member that finds older data would be preferred to what came back. */
-function volumesInTheWay(
-  { cluster, facts, draft, engine }: RecoveryInput,
-  { shards }: Choice,
-): Problem | undefined {
-  const wanted = shards.map(shard => engine.firstClaim(draft(placed(shard))).metadata.name);
-  const names = new Set(
-    shards.map(({ ordinal }) => `data-${clusterChildren.shard(cluster.metadata.name, ordinal)}-`),
-  );
-  const others = [...facts.claims].filter(
-    ([name, { recoveredFor }]) =>
-      names.has(name.replace(/[0-9]+$/, '')) &&
-      !(wanted.includes(name) && recoveredFor === cluster.metadata.uid),
-  );
-  const [other] = others;
-  if (!other) return undefined;
-  return {
-    reason: 'VolumesInTheWay',
-    message:
-      `${others.length} volumes of an earlier fleet of this name are still there, PersistentVolumeClaim ${other[0]} among them: ` +
-      'delete them if their data may go, or make the ShardCluster under another name',
   };
 }
 
@@ -283,10 +201,6 @@ function fill(input: RecoveryInput, { incarnation }: Choice, shard: ChosenShard)
       ),
     },
   ];
-}
-
-function placed({ ordinal, about }: ChosenShard): { readonly ordinal: number; readonly region?: string } {
-  return { ordinal, ...(about?.region === undefined ? {} : { region: about.region }) };
 }
 
 function failure(

@@ -15,7 +15,8 @@ import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import type { CatalogReport, RecoveryEngine, RecoveryReport } from '#engines/recovery.ts';
 import { digest } from '#kernel/canonical.ts';
 import type { Job } from '#kernel/resources.ts';
-import { databasesOf, decideAfterwards, decideRecovery, type RecoveryPlan } from './decide.ts';
+import { databasesOf, decideAfterwards } from './afterwards.ts';
+import { decideRecovery, type RecoveryPlan } from './decide.ts';
 import type { RecoveryJob, RecoverySource, RecoverySpec } from './facts.ts';
 import { recoveredFor } from './objects.ts';
 
