@@ -120,8 +120,18 @@ function conditionsOf(facts: PolicyFacts, decision: PolicyDecision, now: Date): 
     rpoMet(facts, shards),
     rtoMet(facts, shards),
     backupsCurrent(facts, shards, now),
+    ...(facts.policy.spec.archive === undefined ? [] : [notArchived]),
   ];
 }
+
+/** The program is there (docs/archive.md); nothing starts it yet. */
+const notArchived: WantedCondition = {
+  type: ConditionType.archived,
+  status: 'False',
+  reason: 'NotYetSupported',
+  message:
+    'this version does not start spec.archive by itself: rows stay where they are, and nothing is deleted',
+};
 
 type Why = Pick<WantedCondition, 'reason' | 'message'>;
 

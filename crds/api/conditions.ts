@@ -17,6 +17,8 @@ export const ConditionType = {
   rtoMet: 'RTOMet',
   /** Every shard has a backup that its schedule asks for. */
   backupsCurrent: 'BackupsCurrent',
+  /** Rows that spec.archive asks for are in the object store. */
+  archived: 'Archived',
 } as const;
 
 export const condition = z.object({
