@@ -25,6 +25,11 @@ describe('classify', () => {
     ['any other end of the session', refused('XX000', 'panic', 'FATAL'), 'broken'],
     ['a pooler that lost its server', refused('08P01', 'server conn crashed?', 'FATAL'), 'broken'],
     ['a pooler whose server was gone', refused('08P01', 'server connection closed', 'FATAL'), 'away'],
+    [
+      'a pooler whose server ended while it was being prepared',
+      refused('08P01', 'invalid server parameter', 'FATAL'),
+      'away',
+    ],
     ['a pooler that found no server', refused('08P01', 'query_wait_timeout', 'FATAL'), 'away'],
     [
       'a pooler whose server refuses',

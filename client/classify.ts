@@ -46,8 +46,9 @@ export function classify(error: unknown, sent: boolean, sql?: string): Verdict {
     default:
       break;
   }
-  // The pooler has one code for all its troubles. These tell that no server was given the statement, or not all of it: the
-  // last is said of a statement that could not be handed over, since the server's end was closed.
+  // The pooler has one code for all its troubles. These tell that no server was given the statement, or not all of it: "server
+  // connection closed" is said of a statement that could not be handed over, since the server's end was closed, "invalid server
+  // parameter" of one that still waits for the session to be given its parameters (PgBouncer 1.24, src/server.c).
   if (error.code?.startsWith('08') === true) {
     return !sent || neverAssigned.test(error.message) ? 'away' : 'broken';
   }
@@ -71,4 +72,4 @@ function brokeOff(error: DatabaseError, sql: string | undefined): boolean {
 const oneWrite = /^\s*(insert|update|delete|merge|with)\b[^;]*;?\s*$/i;
 
 const neverAssigned =
-  /server login (has been failing|failed)|query_wait_timeout|cannot connect to server|server connection closed/;
+  /server login (has been failing|failed)|query_wait_timeout|cannot connect to server|server connection closed|invalid server parameter/;
