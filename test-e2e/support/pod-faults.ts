@@ -76,9 +76,9 @@ const mountPath = '/var/lib/postgresql';
 export async function fillVolume(namespace: TestNamespace, pod: string): Promise<Fault> {
   const object = await namespace.get(Pods, pod);
   const root = `/proc/$pid/root${mountPath}`;
-  const left = `$(df --output=avail -B1 ${root} | tail -n 1)`;
   const later = `(sleep ${longestSeconds}; rm -f ${root}/fill) >/dev/null 2>&1 &`;
-  await besidePod(object, 'database', `set -e; fallocate -l ${left} ${root}/fill; ${later}`);
+  // Written until nothing is left: what is free can change while it is asked for.
+  await besidePod(object, 'database', `cat /dev/zero > ${root}/fill; ${later}`);
   return {
     async undo() {
       const { spec, metadata } = await namespace.get(Pods, pod);
