@@ -10,7 +10,8 @@ REPORT_SECONDS = 5.0
 
 
 class Run:
-    """Samples with one snapshot: when the last was taken, and the position of the first."""
+    """Samples with one snapshot: when the last was taken, and the position of the first. `began`: when the first was, or that of
+    those whose segment it shares."""
 
     def __init__(self, moment, snapshot, place):
         self.began = moment
@@ -41,6 +42,8 @@ class Meter:
         run = Run(moment, snapshot, place)
         # The archive grows by whole segments: of all that lie in one, the last is the best.
         if self._waiting and self._holding(self._waiting[-1]) == self._holding(run):
+            # The commits of those before it wait as well, since then.
+            run.began = self._waiting[-1].began
             self._waiting[-1] = run
         else:
             self._waiting.append(run)

@@ -109,6 +109,14 @@ class Switching(unittest.TestCase):
         self.assertFalse(one.should_switch(4.9, 0.0))
         self.assertTrue(one.should_switch(5.0, 0.0))
 
+    def test_also_when_nothing_was_covered_yet_and_commits_do_not_cease(self):
+        one = meter(archived=100)
+        for second in range(5):
+            one.sample(float(second), f'snapshot {second}', 110 + second)
+            self.assertFalse(one.should_switch(float(second), 0.5))
+        one.sample(5.0, 'snapshot 5', 115)
+        self.assertTrue(one.should_switch(5.0, 0.5))
+
     def test_never_when_nothing_was_committed(self):
         one = meter()
         one.sample(0.0, 'a', 90)
