@@ -1,6 +1,6 @@
 /**
  * PostgreSQL's extended hash functions at seed 0, the low 32 bits: Bob Jenkins' lookup3 over little-endian words. A slot
- * needs no more than 20 bits, so the high word is never computed, and all arithmetic stays in int32.
+ * needs no more than 20 bits, so the high word is only told on request, and all arithmetic stays in int32.
  * Golden vectors from a real server: testdata/*.golden.json.
  */
 
@@ -15,9 +15,10 @@ export function hashWord(word: number): number {
 
 /**
  * Low word of hash_bytes_extended(bytes, 0). `words` holds the bytes four by four, lowest first, with zeros up to the end
- * of the block of three words in which the last byte lies, or of one more when `length` divides by 12.
+ * of the block of three words in which the last byte lies, or of one more when `length` divides by 12. `high`, if given,
+ * receives the high word at its place 0.
  */
-export function hashWords(words: Int32Array, length: number): number {
+export function hashWords(words: Int32Array, length: number, high?: Int32Array): number {
   let a = (start + length) | 0;
   let b = a;
   let c = a;
@@ -43,10 +44,10 @@ export function hashWords(words: Int32Array, length: number): number {
   a = (a + (words[at] ?? 0)) | 0;
   b = (b + (words[at + 1] ?? 0)) | 0;
   c = (c + ((words[at + 2] ?? 0) << 8)) | 0;
-  return final(a, b, c);
+  return final(a, b, c, high);
 }
 
-function final(a: number, b: number, c: number): number {
+function final(a: number, b: number, c: number, high?: Int32Array): number {
   c = ((c ^ b) - ((b << 14) | (b >>> 18))) | 0;
   a = ((a ^ c) - ((c << 11) | (c >>> 21))) | 0;
   b = ((b ^ a) - ((a << 25) | (a >>> 7))) | 0;
@@ -54,5 +55,6 @@ function final(a: number, b: number, c: number): number {
   a = ((a ^ c) - ((c << 4) | (c >>> 28))) | 0;
   b = ((b ^ a) - ((a << 14) | (a >>> 18))) | 0;
   c = ((c ^ b) - ((b << 24) | (b >>> 8))) | 0;
+  if (high) high[0] = b;
   return c;
 }

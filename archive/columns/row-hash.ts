@@ -3,6 +3,7 @@
  * texts of its columns, in their order, with a comma between them and nothing for null. Sums of it do not depend on the order of
  * rows. That the texts tell rows apart for certain, see column-type.ts: lengths stand before whatever may hold a comma.
  */
+import { hashWords } from '#sharding/hash.ts';
 import { type Column, canonicalText, type StoredValue } from './choose.ts';
 
 /** bigint, given the table's alias. `quote` quotes a column's name. */
@@ -24,6 +25,7 @@ export interface Hash {
 }
 
 export class RowHasher {
+  readonly #high = new Int32Array(1);
   #bytes = Buffer.alloc(4096);
   #words = new Int32Array(this.#bytes.buffer, this.#bytes.byteOffset, 1024);
 
@@ -48,7 +50,8 @@ export class RowHasher {
     }
     const length = this.#bytes.write(text, 'utf8');
     this.#bytes.fill(0, length, length + 24);
-    return hashWords(this.#words, length);
+    const low = hashWords(this.#words, length, this.#high) >>> 0;
+    return { high: this.#high[0] ?? 0, low };
   }
 }
 
@@ -80,42 +83,4 @@ export class HashSum {
 
 export function hashValue({ high, low }: Hash): bigint {
   return (BigInt(high) << 32n) + BigInt(low);
-}
-
-const start = (0x9e3779b9 + 3923095) | 0;
-
-/** hash_bytes_extended(bytes, 0), whole. sharding/hash.ts has the lower half alone, which is all that a slot wants. */
-function hashWords(words: Int32Array, length: number): Hash {
-  let a = (start + length) | 0;
-  let b = a;
-  let c = a;
-  let at = 0;
-  for (let rest = length; rest >= 12; rest -= 12, at += 3) {
-    a = (a + (words[at] ?? 0)) | 0;
-    b = (b + (words[at + 1] ?? 0)) | 0;
-    c = (c + (words[at + 2] ?? 0)) | 0;
-    a = ((a - c) | 0) ^ ((c << 4) | (c >>> 28));
-    c = (c + b) | 0;
-    b = ((b - a) | 0) ^ ((a << 6) | (a >>> 26));
-    a = (a + c) | 0;
-    c = ((c - b) | 0) ^ ((b << 8) | (b >>> 24));
-    b = (b + a) | 0;
-    a = ((a - c) | 0) ^ ((c << 16) | (c >>> 16));
-    c = (c + b) | 0;
-    b = ((b - a) | 0) ^ ((a << 19) | (a >>> 13));
-    a = (a + c) | 0;
-    c = ((c - b) | 0) ^ ((b << 4) | (b >>> 28));
-    b = (b + a) | 0;
-  }
-  a = (a + (words[at] ?? 0)) | 0;
-  b = (b + (words[at + 1] ?? 0)) | 0;
-  c = (c + ((words[at + 2] ?? 0) << 8)) | 0;
-  c = ((c ^ b) - ((b << 14) | (b >>> 18))) | 0;
-  a = ((a ^ c) - ((c << 11) | (c >>> 21))) | 0;
-  b = ((b ^ a) - ((a << 25) | (a >>> 7))) | 0;
-  c = ((c ^ b) - ((b << 16) | (b >>> 16))) | 0;
-  a = ((a ^ c) - ((c << 4) | (c >>> 28))) | 0;
-  b = ((b ^ a) - ((a << 14) | (a >>> 18))) | 0;
-  c = ((c ^ b) - ((b << 24) | (b >>> 8))) | 0;
-  return { high: b, low: c >>> 0 };
 }
