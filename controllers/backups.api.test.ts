@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { BackupPolicies, Shards } from '#controllers/caches.ts';
 import { conditionStatus, findCondition } from '#controllers/conditions.ts';
 import { BackupJobs } from '#controllers/testing/backup-jobs.ts';
+import { backupPolicyManifest } from '#controllers/testing/backup-policy-manifest.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
 import { type BackupPolicy, parseBackupPolicy } from '#crds/api/backup-policy.ts';
 import { annotations } from '#crds/api/names.ts';
@@ -76,19 +77,7 @@ const isProtected = ({ status }: BackupPolicy) => status?.phase === 'Protected';
 
 async function protect(): Promise<void> {
   await fleet.apply();
-  await fleet.client.create({
-    apiVersion: BackupPolicies.apiVersion,
-    kind: BackupPolicies.kind,
-    metadata: at('nightly'),
-    spec: {
-      clusters: { names: ['fleet'] },
-      objectives: { rpo: '10s', rto: '5m' },
-      schedule: { full: '0 2 * * 0' },
-      destinations: [
-        { s3: { endpoint: 'https://s3.example', bucket: 'backups', credentials: { secretName: 's3' } } },
-      ],
-    },
-  });
+  await fleet.client.create(backupPolicyManifest(at('nightly')));
 }
 
 const annotate = (name: string, value: string) =>

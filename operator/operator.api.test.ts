@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BackupPolicies, ownResources } from '#controllers/caches.ts';
 import { conditionStatus, findCondition } from '#controllers/conditions.ts';
 import { decodeSecret, SecretReader } from '#controllers/secrets/secret-reader.ts';
+import { backupPolicyManifest } from '#controllers/testing/backup-policy-manifest.ts';
 import { fleetHarness } from '#controllers/testing/fleet-harness.ts';
 import type { Condition } from '#crds/api/conditions.ts';
 import { postgresql } from '#engines/postgresql/engine.ts';
@@ -120,19 +121,7 @@ describe('the program', () => {
     const fleet = await fleetHarness(cleanup);
     fleet.start();
     const at = (name: string) => ({ namespace: fleet.namespace, name });
-    await fleet.client.create<KubeObject>({
-      apiVersion: BackupPolicies.apiVersion,
-      kind: BackupPolicies.kind,
-      metadata: at('nightly'),
-      spec: {
-        clusters: { names: ['fleet'] },
-        objectives: { rpo: '10s', rto: '5m' },
-        schedule: { full: '0 2 * * 0' },
-        destinations: [
-          { s3: { endpoint: 'https://s3.example', bucket: 'backups', credentials: { secretName: 's3' } } },
-        ],
-      },
-    });
+    await fleet.client.create<KubeObject>(backupPolicyManifest(at('nightly')));
     const stalled = await eventually(async () => {
       const live = await fleet.client.get<KubeObject & { status?: { conditions?: Condition[] } }>(
         BackupPolicies,

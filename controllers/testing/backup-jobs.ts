@@ -7,6 +7,7 @@ import type { ArchiveReport, BackupReport } from '#engines/backup.ts';
 import { orUndefined } from '#kernel/errors.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import { type Job, Jobs, Pods, Secrets } from '#kernel/resources.ts';
+import { endedJobStatus } from './ended-job.ts';
 
 export class BackupJobs {
   /** Over what meters tell, by shard; `undefined`: it tells nothing. */
@@ -99,19 +100,7 @@ export class BackupJobs {
             ...failure,
           },
     );
-    const condition = (of: string) => ({ type: of, status: 'True', reason: 'Test', lastTransitionTime: at });
-    const status = ok
-      ? {
-          startTime: creationTimestamp,
-          completionTime: at,
-          succeeded: 1,
-          conditions: [condition('SuccessCriteriaMet'), condition('Complete')],
-        }
-      : {
-          startTime: creationTimestamp,
-          failed: 1,
-          conditions: [condition('FailureTarget'), condition('Failed')],
-        };
+    const status = endedJobStatus(job, at, ok);
     const patch = { type: 'merge', body: { status } } as const;
     await orUndefined(this.#client.patch(Jobs, job.metadata, patch, { subresource: 'status' }));
     this.ended.push(`${name} ${request}`);

@@ -6,6 +6,7 @@ import { orUndefined } from '#kernel/errors.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import { type Job, Jobs } from '#kernel/resources.ts';
 import type { Partition } from '#sharding/partition.ts';
+import { endedJobStatus } from './ended-job.ts';
 
 export class RecoveryJobs {
   incarnations: readonly StoredIncarnation[] = [];
@@ -34,7 +35,7 @@ export class RecoveryJobs {
   }
 
   async #finish(job: Job, task: 'catalog' | 'recover'): Promise<void> {
-    const { name, annotations: notes = {}, creationTimestamp = '' } = job.metadata;
+    const { name, annotations: notes = {} } = job.metadata;
     const failure = this.failing.get(name);
     const at = new Date().toISOString();
     const report = {
@@ -46,20 +47,7 @@ export class RecoveryJobs {
     };
     const told = { metadata: { annotations: { [annotations.report]: JSON.stringify(report) } } };
     await orUndefined(this.#client.patch(Jobs, job.metadata, { type: 'merge', body: told }));
-    const condition = (of: string) => ({ type: of, status: 'True', reason: 'Test', lastTransitionTime: at });
-    const status =
-      failure === undefined
-        ? {
-            startTime: creationTimestamp,
-            completionTime: at,
-            succeeded: 1,
-            conditions: [condition('SuccessCriteriaMet'), condition('Complete')],
-          }
-        : {
-            startTime: creationTimestamp,
-            failed: 1,
-            conditions: [condition('FailureTarget'), condition('Failed')],
-          };
+    const status = endedJobStatus(job, at, failure === undefined);
     const patch = { type: 'merge', body: { status } } as const;
     await orUndefined(this.#client.patch(Jobs, job.metadata, patch, { subresource: 'status' }));
     this.ended.push(name);

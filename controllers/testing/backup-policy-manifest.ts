@@ -1,0 +1,19 @@
+/** A BackupPolicy of the fleet `fleet`, whose bucket wants the Secret `s3`. */
+import { BackupPolicies } from '#controllers/caches.ts';
+import type { KubeObject } from '#kernel/object.ts';
+
+export function backupPolicyManifest(metadata: KubeObject['metadata']): KubeObject {
+  return {
+    apiVersion: BackupPolicies.apiVersion,
+    kind: BackupPolicies.kind,
+    metadata,
+    spec: {
+      clusters: { names: ['fleet'] },
+      objectives: { rpo: '10s', rto: '5m' },
+      schedule: { full: '0 2 * * 0' },
+      destinations: [
+        { s3: { endpoint: 'https://s3.example', bucket: 'backups', credentials: { secretName: 's3' } } },
+      ],
+    },
+  };
+}
