@@ -1,8 +1,9 @@
 /** A BackupPolicy on a live fleet and a real object store: what it promises, what it measures, and what it says when that is not kept. */
 import { beforeAll, expect, it } from 'vitest';
 import { annotations, shardChildren } from '#crds/api/names.ts';
-import { Jobs, PersistentVolumeClaims, Pods, Secrets } from '#kernel/resources.ts';
+import { Jobs, PersistentVolumeClaims, Secrets } from '#kernel/resources.ts';
 import { conditionOf, hasCondition } from '#test-e2e/support/conditions.ts';
+import { forceDeletePod } from '#test-e2e/support/faults.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
 import { type NamespaceObjectStore, startObjectStore } from '#test-e2e/support/object-store.ts';
@@ -114,12 +115,14 @@ it('says when the credentials are no longer good, and takes new ones up', async 
 it('keeps its promise over a fail-over: the archive is without a gap again, and a drill proves it', async () => {
   const ns = space.current;
   const primary = await ns.primaryOf('fleet-0');
+  const before = (await ns.get(Shards, 'fleet-0')).status?.timeline ?? 0;
   const probe = await probeShard(ns);
-  await ns.delete(Pods, primary, { gracePeriodSeconds: 0 });
-  await ns.until(Shards, 'fleet-0', shard =>
-    shard?.status?.primary === undefined || shard.status.primary === primary ? 'no other primary' : undefined,
+  await forceDeletePod(ns, primary);
+  // Not another primary: a pod that is back before its lease ends is promoted again itself.
+  const promoted = await ns.until(Shards, 'fleet-0', shard =>
+    (shard?.status?.timeline ?? 0) > before ? undefined : `still on timeline ${before}`,
   );
-  const timeline = (await ns.get(Shards, 'fleet-0')).status?.timeline;
+  const timeline = promoted.status?.timeline;
   await eventually('the archive reaches the new timeline', ns.name, async () => {
     const { archive } = await backupOf(ns, 'fleet-0');
     return archive?.continuity === 'Verified' && archive.timeline === timeline ? true : undefined;
