@@ -18,6 +18,8 @@ export default defineConfig({
           name: 'unit',
           include: ['**/*.test.ts'],
           exclude: [...shared.exclude, '**/*.api.test.ts', '**/*.e2e.test.ts'],
+          // The cluster may be coming up meanwhile.
+          testTimeout: 30_000,
         },
       },
       {
@@ -28,6 +30,9 @@ export default defineConfig({
           globalSetup: ['hack/apiserver.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
+          // They mostly wait for servers.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -40,7 +45,7 @@ export default defineConfig({
           testTimeout: 600_000,
           hookTimeout: 600_000,
           maxWorkers: 3,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -55,7 +60,7 @@ export default defineConfig({
           hookTimeout: 600_000,
           maxWorkers: 1,
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

@@ -32,6 +32,7 @@ function setUp(over: Partial<RepeatContext> = {}) {
       await deadline.pause(ms);
       return false;
     },
+    isPassing: () => false,
     isFinal: () => Promise.resolve(true),
     hooks: { onRetry: ({ attempt }) => retries.push(attempt) },
     random: () => 0,
@@ -122,6 +123,22 @@ describe('repeat', () => {
     });
     await through(run(Array.from({ length: 6 }, () => attempt('stale'))));
     expect(waits).toEqual([2, 4, 8, 16, 32, 64]);
+  });
+
+  it('leaves a shard alone whose change was announced, until its map is there', async () => {
+    const pauses: number[] = [];
+    const { run } = setUp({
+      isPassing: ({ generation }) => generation === 1,
+      nextMap: (_version, ms) => {
+        pauses.push(ms);
+        return Promise.resolve(true);
+      },
+    });
+    const passing = new AttemptError(target, 'stale', false, refused('42501'));
+    const other = new AttemptError({ ...target, generation: 2 }, 'stale', false, refused('42501'));
+    expect(await run([passing, other])).toMatchObject({ value: 'done' });
+    expect(pauses[0]).toBeGreaterThanOrEqual(100);
+    expect(pauses[1]).toBeLessThan(100);
   });
 
   it('goes on for as long as the map keeps changing, without a pause', async () => {

@@ -73,6 +73,8 @@ export interface RepeatContext {
   readonly nextMap: (version: number, ms: number, deadline: Deadline, whole: boolean) => Promise<boolean>;
   /** Whether a refusal has nothing to do with the map: the login is open and lacks a right, or no password ever fitted. */
   readonly isFinal: (error: AttemptError, deadline: Deadline) => Promise<boolean>;
+  /** Whether a change of the target's login is announced: then its map is on its way, and trying meanwhile is of no use. */
+  readonly isPassing: (target: Target) => boolean;
   readonly hooks: ClientHooks;
   readonly random: Random;
   /** Whether the map says now that the shard takes no writes. */
@@ -92,6 +94,8 @@ export interface RepeatOptions {
 /** A fence is followed by its map within milliseconds. */
 const firstPauseMs = 2;
 const longestPauseMs = 1000;
+/** The same, where it was announced: each try before the map is there costs both sides work. */
+const announcedPauseMs = 100;
 /** A refusal that no map has cured for so long is looked into. */
 const refusedMs = 500;
 /** A map that does not help for so long is fetched whole: the fleet may have been made anew. */
@@ -126,7 +130,8 @@ export async function repeat<T>(
       context.hooks.onRetry?.({ shard: error.shard, attempt: attempt + 1, reason: error.cause });
       if (unhelped === 0) remainedMs = deadline.remainingMs;
       const unhelpedMs = remainedMs - deadline.remainingMs;
-      const pauseMs = backoffMs(unhelped++, firstPauseMs, longestPauseMs, context.random);
+      const backMs = backoffMs(unhelped++, firstPauseMs, longestPauseMs, context.random);
+      const pauseMs = context.isPassing(error.target) ? Math.max(backMs, announcedPauseMs) : backMs;
       if (!needsMap(error.verdict)) await deadline.pause(pauseMs);
       else if (await context.nextMap(version, pauseMs, deadline, unhelpedMs >= wholeAfterMs)) unhelped = 0;
       else if (

@@ -17,6 +17,12 @@ describe('classify', () => {
       refused('42501', 'new row violates row-level security policy for table "users"'),
       'stale',
     ],
+    [
+      'a login that was dropped under its session',
+      Object.assign(refused('42704', 'invalid role OID: 33156'), { routine: 'GetUserNameFromId' }),
+      'stale',
+    ],
+    ['another thing that is not there', refused('42704', 'type "x" does not exist'), 'final'],
     ['a login that is gone', refused('28P01', 'no such user', 'FATAL'), 'password'],
     ['a demoted primary', refused('25006'), 'away'],
     ['a deadlock', refused('40P01'), 'conflict'],

@@ -31,6 +31,8 @@ export function classify(error: unknown, sent: boolean, sql?: string): Verdict {
     case '28000': // invalid_authorization: the login may not log in any more
     case '28P01': // invalid_password; also for a login that does not exist
       return 'password';
+    case '42704': // undefined_object; said of the session's own login when that was dropped, which replicas learn in no other way
+      return sent && error.routine === 'GetUserNameFromId' ? 'stale' : 'final';
     case '40001': // serialization_failure
     case '40P01': // deadlock_detected
       return 'conflict';

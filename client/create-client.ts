@@ -59,6 +59,7 @@ export function assembleClient(
     clock: backgroundClock,
     random: Math.random,
     onChange: changed => pools.follow(changed),
+    onComing: writers => pools.expect(writers),
   });
   return new RoutedClient({
     watcher,

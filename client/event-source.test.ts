@@ -16,14 +16,14 @@ async function read(text: string, cuts: readonly number[] = []) {
 
 describe('readEvents', () => {
   const text =
-    ': alive\n\nid: 1\nevent: map\ndata: {"a":1}\n\n: alive\n\nid: 2\nevent: map\ndata: {"b":2}\n\nid: 3\ndata: cut';
+    ': alive\n\nid: 1\nevent: map\ndata: {"a":1}\n\n: alive\n\nid: 2\ndata: {"b":2}\n\nid: 3\ndata: cut';
 
   it('gives whole events only, however the bytes are cut', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.nat(), { maxLength: 12 }), async cuts => {
         expect((await read(text, cuts)).events).toEqual([
-          { id: '1', data: '{"a":1}' },
-          { id: '2', data: '{"b":2}' },
+          { id: '1', event: 'map', data: '{"a":1}' },
+          { id: '2', event: 'message', data: '{"b":2}' },
         ]);
       }),
     );

@@ -1,6 +1,8 @@
 /** Reads a stream of server-sent events, as the WHATWG HTML standard has it, as far as one event has one `data` line. */
 export interface ServerSentEvent {
   readonly id: string;
+  /** As the server calls it; `message` if it says nothing. */
+  readonly event: string;
   readonly data: string;
 }
 
@@ -35,10 +37,12 @@ export async function* readEvents(
 
 function parseEvent(text: string): ServerSentEvent | undefined {
   let id = '';
+  let event = 'message';
   let data: string | undefined;
   for (const line of text.split('\n')) {
     if (line.startsWith('id:')) id = line.slice(3).trim();
+    if (line.startsWith('event:')) event = line.slice(6).trim();
     if (line.startsWith('data:')) data = line.slice(5).trim();
   }
-  return data === undefined ? undefined : { id, data };
+  return data === undefined ? undefined : { id, event, data };
 }

@@ -4,6 +4,7 @@ import { Agent as HttpsAgent, request as requestTls } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { createGunzip } from 'node:zlib';
+import { type ComingWriters, parseComing } from '#sharding/coming.ts';
 import { type MapDelta, parseDelta } from '#sharding/delta.ts';
 import type { Clock } from './clock.ts';
 import { secure } from './dial.ts';
@@ -11,11 +12,16 @@ import { MapServiceError } from './errors.ts';
 import { readEvents } from './event-source.ts';
 import type { Dial } from './options.ts';
 
+/** A change of the map, or one that is about to come; an announcement holds until the next, or until the stream ends. */
+export type MapNews =
+  | { readonly kind: 'map'; readonly delta: MapDelta }
+  | { readonly kind: 'coming'; readonly writers: ComingWriters };
+
 export interface MapSource {
   /** What leads from `since` (0: nothing) to the newest map. `digest` is of the map at hand: undefined when it is newest. */
   fetch(since: number, digest: string | undefined, signal: AbortSignal): Promise<MapDelta | undefined>;
-  /** Yields deltas until the stream ends or breaks. */
-  stream(since: number, signal: AbortSignal): AsyncIterable<MapDelta>;
+  /** Yields news until the stream ends or breaks. */
+  stream(since: number, signal: AbortSignal): AsyncIterable<MapNews>;
   close(): void;
 }
 
@@ -63,7 +69,7 @@ export class HttpMapSource implements MapSource {
     return parseDelta(body);
   }
 
-  async *stream(since: number, signal: AbortSignal): AsyncGenerator<MapDelta, void> {
+  async *stream(since: number, signal: AbortSignal): AsyncGenerator<MapNews, void> {
     const silence = new AbortController();
     let watchdog: Disposable | undefined;
     const alive = () => {
@@ -82,7 +88,11 @@ export class HttpMapSource implements MapSource {
       });
       if (response.statusCode !== 200) throw refusal(response.statusCode ?? 0, await text(response));
       response.setEncoding('utf8');
-      for await (const event of readEvents(response, alive)) yield parseDelta(event.data);
+      for await (const { event, data } of readEvents(response, alive)) {
+        yield event === 'coming'
+          ? { kind: 'coming', writers: parseComing(data) }
+          : { kind: 'map', delta: parseDelta(data) };
+      }
     } finally {
       watchdog?.[Symbol.dispose]();
     }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '#kernel/testing/fake-clock.ts';
 import { bumpGeneration } from '#sharding/change.ts';
+import type { ComingWriters } from '#sharding/coming.ts';
 import { deltaSince, digestOf, type MapDelta, wholeMap } from '#sharding/delta.ts';
 import { MapInTransitionError } from '#sharding/errors.ts';
 import type { ShardMap } from '#sharding/map.ts';
@@ -11,7 +12,7 @@ import { changedPages, type MapPage, toPages } from '#sharding/pages.ts';
 import { sampleMaps } from '#sharding/testing/fixtures.ts';
 import { Deadline } from './deadline.ts';
 import { ClosedError, NoMapError } from './errors.ts';
-import type { MapSource } from './map-source.ts';
+import type { MapNews, MapSource } from './map-source.ts';
 import { MapWatcher } from './map-watcher.ts';
 
 const first = sampleMaps().even;
@@ -22,6 +23,7 @@ class FakeSource implements MapSource {
   pages: readonly MapPage[] = [];
   available = true;
   streams = true;
+  coming: ComingWriters = {};
   fetches = 0;
   #wake = Promise.withResolvers<void>();
 
@@ -42,13 +44,14 @@ class FakeSource implements MapSource {
     return Promise.resolve(since === 0 ? wholeMap(this.pages) : deltaSince(this.pages, since));
   }
 
-  async *stream(since: number, signal: AbortSignal): AsyncGenerator<MapDelta, void> {
+  async *stream(since: number, signal: AbortSignal): AsyncGenerator<MapNews, void> {
     const aborted = new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()));
     let last = since;
     for (;;) {
       if (!this.available || !this.streams) throw new Error('no stream');
       if (signal.aborted) return;
-      yield deltaSince(this.pages, last);
+      yield { kind: 'map', delta: deltaSince(this.pages, last) };
+      yield { kind: 'coming', writers: this.coming };
       last = Math.max(...this.pages.map(page => page.epoch));
       await Promise.race([this.#wake.promise, aborted]);
     }
@@ -73,6 +76,7 @@ function watch(source: FakeSource, file?: string) {
   const clock = new FakeClock();
   const seen: string[] = [];
   const errors: unknown[] = [];
+  const announced: ComingWriters[] = [];
   const watcher = new MapWatcher({
     source,
     file,
@@ -83,10 +87,11 @@ function watch(source: FakeSource, file?: string) {
     clock,
     random: () => 0,
     onChange: () => undefined,
+    onComing: writers => announced.push(writers),
   });
   watchers.push(watcher);
   const ready = (timeoutMs = 1000) => watcher.ready(Deadline.of({ timeoutMs }, 0, clock));
-  return { clock, watcher, seen, errors, ready };
+  return { clock, watcher, seen, errors, announced, ready };
 }
 
 async function settled(condition: () => boolean): Promise<void> {
@@ -103,6 +108,21 @@ describe('a watcher', () => {
     await settled(() => watcher.map?.epoch === 2);
     expect(watcher.map).toEqual(second);
     expect([seen, source.fetches]).toEqual([['poll 1', 'stream 2'], 1]);
+  });
+
+  it('passes on what is announced, and that nothing is when the stream breaks', async () => {
+    const source = new FakeSource();
+    source.map = first;
+    const { announced, ready } = watch(source);
+    await ready();
+    await settled(() => announced.length > 0);
+    source.coming = { 'social-1': 2 };
+    source.wake();
+    await settled(() => announced.length > 1);
+    source.streams = false;
+    source.wake();
+    await settled(() => announced.length > 2);
+    expect(announced).toEqual([{}, { 'social-1': 2 }, {}]);
   });
 
   it('polls where streams do not work', async () => {

@@ -2,6 +2,7 @@
  * Keeps the newest map at hand. It follows the service's stream; between two tries of a broken stream it asks for the map,
  * which makes it poll when streams do not work at all. Without the service the last map stays in force for ever.
  */
+import { type ComingWriters, nothingComing } from '#sharding/coming.ts';
 import { applyDelta, digestOf, type MapDelta, wholeMap } from '#sharding/delta.ts';
 import { DamagedMapError, DeltaMismatchError } from '#sharding/errors.ts';
 import type { ShardMap } from '#sharding/map.ts';
@@ -23,6 +24,8 @@ export interface MapWatcherOptions {
   readonly random: Random;
   /** Called after every change of the map. */
   readonly onChange: (map: ShardMap, router: Router) => void;
+  /** Called with what is announced, and with nothing when that is taken back or nobody is there to say. */
+  readonly onComing: (writers: ComingWriters) => void;
 }
 
 const firstRetryMs = 200;
@@ -135,11 +138,14 @@ export class MapWatcher {
     if (this.#map === undefined) return;
     const { signal } = this.#closing;
     try {
-      for await (const delta of this.#options.source.stream(epochOf(this.#pages), signal)) {
-        this.#take(delta, 'stream');
+      for await (const news of this.#options.source.stream(epochOf(this.#pages), signal)) {
+        if (news.kind === 'map') this.#take(news.delta, 'stream');
+        else this.#options.onComing(news.writers);
       }
     } catch (error) {
       this.#report(error);
+    } finally {
+      this.#options.onComing(nothingComing);
     }
   }
 

@@ -53,6 +53,7 @@ export class RoutedClient implements Client {
     this.#context = {
       mapVersion: () => parts.watcher.version,
       nextMap: (version, ms, deadline, whole) => parts.watcher.next(version, ms, deadline, whole),
+      isPassing: target => parts.pools.isPassing(target),
       isFinal: async (error, deadline) =>
         error.verdict === 'password'
           ? !parts.pools.passwordFits

@@ -52,6 +52,7 @@ function setUp(script: (shard: string, call: number, deadline: Deadline) => Prom
       targets,
       mapVersion: () => generation,
       nextMap: () => Promise.resolve(++generation > 0),
+      isPassing: () => false,
       isFinal: () => Promise.resolve(true),
       hooks: {},
       random: () => 0,

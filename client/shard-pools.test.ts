@@ -71,6 +71,18 @@ describe('the pool of a target', () => {
     await expect(waiting).rejects.toBeInstanceOf(PoolDrainedError);
   });
 
+  it('is passing from the moment that another generation is announced until a map names that', () => {
+    const { pools, dialled } = setUp();
+    pools.expect({ 'social-1': 2, 'social-9': 5 });
+    expect([pools.isPassing(target(1)), pools.isPassing(target(1, 'social-2'))]).toEqual([true, false]);
+    expect(pools.isPassing(target(1, 'social-1', 'read'))).toBe(false);
+    expect(() => pools.get(target(2))).toThrow(PoolDrainedError);
+    pools.follow(bumpGeneration(first, 'social-1', 'write'));
+    expect([pools.isPassing(target(2)), dialled]).toEqual([false, []]);
+    pools.expect({});
+    expect(pools.isPassing(target(1))).toBe(false);
+  });
+
   it('is opened for nobody where no session was in use', () => {
     const { pools, dialled } = setUp();
     pools.get(target(1));

@@ -3,6 +3,7 @@
  * pool; the old one finishes what it runs and goes away.
  */
 import { DatabaseError } from 'pg';
+import { type ComingWriters, nothingComing } from '#sharding/coming.ts';
 import { poolerPort, readHost, readLogin, writeHost, writeLogin } from '#sharding/endpoints.ts';
 import type { MapShard, ShardMap } from '#sharding/map.ts';
 import type { Clock } from './clock.ts';
@@ -57,6 +58,9 @@ export class ShardPools {
     fallback: new Map(),
     reference: new Map(),
   };
+  /** Of writers that a change to come will bring; nobody is given a session of theirs before a map names the generation. */
+  readonly #expected = new Map<string, Slot>();
+  #coming = nothingComing;
   readonly #draining = new Set<Pool<Connection>>();
   #shards: ReadonlyMap<string, MapShard> = new Map();
   #namespace = '';
@@ -115,7 +119,37 @@ export class ShardPools {
     }
   }
 
+  /** Opens as many sessions under the coming writers' logins as there are under those in use, and lets go of those that come no more. */
+  expect(coming: ComingWriters): void {
+    this.#coming = coming;
+    for (const [name, { generation, pool }] of this.#expected) {
+      if (coming[name] === generation) continue;
+      this.#expected.delete(name);
+      this.#retire(pool);
+    }
+    const shards = Object.entries(coming).filter(([name, generation]) => this.#isAhead(name, generation));
+    const inUse = Math.max(0, ...shards.map(([name]) => this.#pools.write.get(name)?.pool.peak ?? 0));
+    if (inUse === 0) return;
+    for (const [shard, generation] of shards) {
+      if (this.#expected.has(shard)) continue;
+      const pool = this.#create({ shard, access: 'write', generation });
+      this.#expected.set(shard, { generation, pool });
+      pool.prepare(inUse);
+    }
+  }
+
+  /** Whether a change is announced that takes the target's login away: the map that brings the next is on its way. */
+  isPassing({ shard, access, generation }: Target): boolean {
+    return access === 'write' && (this.#coming[shard] ?? 0) > generation;
+  }
+
+  #isAhead(name: string, generation: number): boolean {
+    const shard = this.#shards.get(name);
+    return shard !== undefined && shard.generation < generation;
+  }
+
   async close(graceMs: number): Promise<void> {
+    this.expect(nothingComing);
     for (const slots of Object.values(this.#pools)) {
       for (const { pool } of slots.values()) this.#retire(pool);
       slots.clear();
@@ -129,9 +163,16 @@ export class ShardPools {
   }
 
   #add(target: Target): Pool<Connection> {
-    const pool = this.#create(target);
+    const pool = this.#takeExpected(target) ?? this.#create(target);
     this.#pools[target.access].set(target.shard, { generation: target.generation, pool });
     return pool;
+  }
+
+  #takeExpected({ shard, access, generation }: Target): Pool<Connection> | undefined {
+    const expected = this.#expected.get(shard);
+    if (access !== 'write' || expected?.generation !== generation) return undefined;
+    this.#expected.delete(shard);
+    return expected.pool;
   }
 
   #retire(pool: Pool<Connection>): void {

@@ -61,6 +61,14 @@ export interface FenceLimits {
   readonly maxStallMs: number;
 }
 
+/** For whoever wants to be ready before writers have to wait. */
+export interface FenceNotice {
+  /** Called once the next writers of both ends can log in. */
+  readonly opened: () => Promise<void>;
+  /** How long the fence waits then, in milliseconds. */
+  readonly leadMs: number;
+}
+
 export type FenceResult =
   /** The decision is committed; stallMs: how long writers waited, from the first lock to the commit. */
   | { readonly kind: 'Fenced'; readonly stallMs: number; readonly tries: number }
@@ -166,7 +174,7 @@ export interface TransferSession extends AsyncDisposable {
    * Takes writes from one end and gives them to the other, in one decision. When the decision stands already, only finishes
    * what follows from it. The map is the caller's to publish right afterwards.
    */
-  fence(change: Switch, limits: FenceLimits): Promise<FenceResult>;
+  fence(change: Switch, limits: FenceLimits, notice?: FenceNotice): Promise<FenceResult>;
   /** Closes superseded logins whose sessions are idle. Returns how many remain. */
   closeSuperseded(): Promise<number>;
   /** Until now it was the caller's duty that nothing is lost; from here on the rows at `loser` go, in batches. True when nothing is left. */

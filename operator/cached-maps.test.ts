@@ -32,7 +32,7 @@ class FakeWatch {
   }
 }
 
-test('a mark on a map is no news; a change is, and leaves the pages that it does not touch as they are', () => {
+test('a mark on a map is no news; an announcement is, and a change, and leaves the pages that it does not touch as they are', () => {
   const watch = new FakeWatch();
   using maps = new CachedMaps(watch);
   let news = 0;
@@ -47,13 +47,22 @@ test('a mark on a map is no news; a change is, and leaves the pages that it does
   watch.send(marked(header, 'someone'));
   watch.send(marked(header, undefined));
   expect([news, maps.pages(map.namespace, map.cluster) === before]).toEqual([3, true]);
+  expect(maps.coming(map.namespace, map.cluster)).toEqual({});
+
+  watch.send(marked(header, 'someone', { 'social-1': 2 }));
+  const coming = maps.coming(map.namespace, map.cluster);
+  expect([news, coming]).toEqual([4, { 'social-1': 2 }]);
+  expect(maps.coming(map.namespace, map.cluster)).toBe(coming);
+  watch.send(marked(header, undefined));
+  expect([news, maps.coming(map.namespace, map.cluster)]).toEqual([5, {}]);
+  expect(maps.pages(map.namespace, map.cluster)).toBe(before);
 
   const facts = readMap(watch.byIndex());
   if (facts.kind !== 'Present') throw new Error(facts.kind);
   const next = withShardState(map, 'social-1', 'readonly');
   const writes = pageWrites(facts.stored, next);
   for (const page of [...writes.replaced, writes.header!]) watch.send(page);
-  expect(news).toBe(5);
+  expect(news).toBe(7);
   const after = maps.pages(map.namespace, map.cluster)!;
   expect(fromPages(after)).toEqual(next);
   expect(after.filter(page => before.includes(page)).map(page => page.id)).toEqual(['slots-0']);

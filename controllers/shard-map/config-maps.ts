@@ -7,6 +7,7 @@
 import { clusterLabels } from '#crds/api/names.ts';
 import type { KubeObject, OwnerReference } from '#kernel/object.ts';
 import type { ConfigMap } from '#kernel/resources.ts';
+import type { ComingWriters } from '#sharding/coming.ts';
 import { ShardingError } from '#sharding/errors.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import { changedPages, fromPages, type MapPage, pageConfigMapName, toPages } from '#sharding/pages.ts';
@@ -19,6 +20,8 @@ export const pageAnnotation = 'shardwright.io/map-page';
  * has to finish it. All others leave the map alone.
  */
 export const markAnnotation = 'shardwright.io/map-change';
+/** Beside the mark: the writers' generations that the change will bring, for clients. JSON, see sharding/coming.ts. */
+export const comingAnnotation = 'shardwright.io/map-coming';
 /** Selects the pages of maps among all ConfigMaps. */
 export const mapLabel = 'shardwright.io/part';
 export const mapLabelValue = 'map';
@@ -138,9 +141,17 @@ export function markerOf(mark: string): string {
 }
 
 /** The header's ConfigMap with another mark, or without one. */
-export function marked(header: ConfigMap, by: string | undefined): ConfigMap {
-  const { [markAnnotation]: _old, ...annotations } = header.metadata.annotations ?? {};
-  const next = by === undefined ? annotations : { ...annotations, [markAnnotation]: by };
+export function marked(header: ConfigMap, by: string | undefined, coming?: ComingWriters): ConfigMap {
+  const {
+    [markAnnotation]: _mark,
+    [comingAnnotation]: _coming,
+    ...annotations
+  } = header.metadata.annotations ?? {};
+  const next = {
+    ...annotations,
+    ...(by === undefined ? {} : { [markAnnotation]: by }),
+    ...(coming === undefined ? {} : { [comingAnnotation]: JSON.stringify(coming) }),
+  };
   return { ...header, metadata: { ...header.metadata, annotations: next } };
 }
 

@@ -15,7 +15,7 @@ import { createMap } from '#sharding/create-map.ts';
 import { InvalidChangeError, MapInTransitionError } from '#sharding/errors.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import { evenly, mapInput, newShards } from '#sharding/testing/fixtures.ts';
-import { isMapPage, type MapFacts, markAnnotation, readMap } from './config-maps.ts';
+import { comingAnnotation, isMapPage, type MapFacts, markAnnotation, readMap } from './config-maps.ts';
 import { MapBusyError, MapExistsError, MapUnavailableError } from './errors.ts';
 import { MapStore } from './map-store.ts';
 
@@ -147,6 +147,25 @@ describe('a mark', () => {
     const pages = await stored();
     expect(readMap(pages)).toMatchObject({ kind: 'Present', stored: { map: { epoch: 3 } } });
     expect(pages.some(page => page.metadata.annotations?.[markAnnotation])).toBe(false);
+  });
+
+  test('may carry an announcement, which goes with it; nobody announces another one’s change', async () => {
+    const { store } = await operator();
+    const announced = async () =>
+      (await stored()).map(page => page.metadata.annotations?.[comingAnnotation]).filter(Boolean);
+    await store.create(fleet(), large('social'), owner, signal);
+    await store.announce(fleet(), 'me', { 'social-1': 2 }, signal);
+    expect(await announced()).toEqual([]);
+    await store.mark(fleet(), 'me', signal);
+    await store.announce(fleet(), 'me', { 'social-1': 2 }, signal);
+    await expect(store.announce(fleet(), 'you', { 'social-1': 3 }, signal)).rejects.toThrow(MapBusyError);
+    expect(await announced()).toEqual(['{"social-1":2}']);
+    await store.unmark(fleet(), 'me', signal);
+    expect(await announced()).toEqual([]);
+    await store.mark(fleet(), 'me', signal);
+    await store.announce(fleet(), 'me', { 'social-1': 2 }, signal);
+    await store.publish(fleet(), { by: 'me', signal, change: spread });
+    expect(await announced()).toEqual([]);
   });
 
   test('changes no page: nothing is sent to readers for it', async () => {

@@ -15,6 +15,7 @@ import type { OwnerReference } from '#kernel/object.ts';
 import { type ConfigMap, ConfigMaps } from '#kernel/resources.ts';
 import type { Request } from '#kernel/source.ts';
 import { checkMap } from '#sharding/check.ts';
+import type { ComingWriters } from '#sharding/coming.ts';
 import { InvalidChangeError, MapInTransitionError } from '#sharding/errors.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import {
@@ -118,6 +119,16 @@ export class MapStore {
     });
   }
 
+  /**
+   * Tells clients which writers the change that is marked will bring. Taken back with the mark. Throws what `mark` throws.
+   */
+  announce(request: Request, by: string, coming: ComingWriters, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(request, async () => {
+      const stored = this.#writable(request, by);
+      if (stored.markedBy === by) await this.#replaceHeader(request, stored, by, signal, coming);
+    });
+  }
+
   /** Takes back a mark; another one's is left alone. Throws MapInTransitionError: then publish instead. */
   unmark(request: Request, by: string, signal: AbortSignal): Promise<void> {
     return this.#inTurn(request, async () => {
@@ -191,9 +202,10 @@ export class MapStore {
     stored: StoredMap,
     by: string | undefined,
     signal: AbortSignal,
+    coming?: ComingWriters,
   ): Promise<void> {
     const header = stored.objects.get('header');
-    if (header) await this.#replace(request, marked(header, by), signal);
+    if (header) await this.#replace(request, marked(header, by, coming), signal);
   }
 
   async #replace(request: Request, page: ConfigMap, signal: AbortSignal): Promise<void> {

@@ -6,13 +6,23 @@ import { otherEnd, shardOfEnd } from './facts.ts';
 import { markOf } from './mark.ts';
 import { cut, emit, fleetOf, type Outcome, type Pass, planOf, sessionOf, uidOf } from './pass.ts';
 
+/** For clients to open sessions under the next logins: dozens of them cost half a second on a busy machine. */
+const leadMs = 750;
+
 export async function fence(pass: Pass, action: Action & { readonly kind: 'Fence' }): Promise<Outcome> {
   const { deps, facts, context, record } = pass;
   const { transfer, change, limits } = action;
   const plan = planOf(facts, transfer);
   const names = `${shardOfEnd(plan, otherEnd(change.to))} -> ${shardOfEnd(plan, change.to)}`;
   context.log.info({ transfer, to: change.to }, 'switching writes');
-  const result = await (await sessionOf(pass, transfer)).fence(change, limits);
+  const coming = {
+    [plan.source]: change.generations.source.to,
+    [plan.target]: change.generations.target.to,
+  };
+  const result = await (await sessionOf(pass, transfer)).fence(change, limits, {
+    opened: () => deps.maps.announce(fleetOf(facts), markOf(uidOf(facts), action), coming, context.signal),
+    leadMs,
+  });
   if (result.kind === 'Fenced') {
     const stallMs = result.stallMs + sinceDecided(pass, action);
     pass.fenced = { stallMs, atMs: deps.clock.monotonicMs() };

@@ -9,6 +9,7 @@ import type {
   End,
   EndFacts,
   FenceLimits,
+  FenceNotice,
   FenceResult,
   Finding,
   OpenTransfer,
@@ -319,7 +320,7 @@ class FakeSession implements TransferSession {
     this.#prepared(change.to).ahead.delete(login('read', change.generations[change.to].to));
   }
 
-  async fence(change: Switch, _limits: FenceLimits): Promise<FenceResult> {
+  async fence(change: Switch, _limits: FenceLimits, notice?: FenceNotice): Promise<FenceResult> {
     const { to, generations } = change;
     const loser = otherOf(to);
     const decided = this.#decision();
@@ -334,6 +335,7 @@ class FakeSession implements TransferSession {
       this.#openAhead(end, 'write', change);
     }
     this.#prepared('source').backVerified = undefined;
+    await notice?.opened();
     try {
       losing.locked = true;
       this.#step('locked');

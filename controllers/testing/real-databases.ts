@@ -139,7 +139,7 @@ function watched(session: TransferSession, tell: (verb: string) => void): Transf
     verify: (stream, mode) => around('verify', () => session.verify(stream, mode)),
     openReaders: change => around('openReaders', () => session.openReaders(change)),
     closeReaders: change => around('closeReaders', () => session.closeReaders(change)),
-    fence: (change, limits) => around('fence', () => session.fence(change, limits)),
+    fence: (change, limits, notice) => around('fence', () => session.fence(change, limits, notice)),
     closeSuperseded: () => around('closeSuperseded', () => session.closeSuperseded()),
     cleanUp: loser => around('cleanUp', () => session.cleanUp(loser)),
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),

@@ -3,10 +3,11 @@
  * not queued but folded into the next delta. A client that does not read for `patienceMs` is dropped.
  */
 import type { Clock } from '#kernel/clock.ts';
+import { nothingComing } from '#sharding/coming.ts';
 import type { Fleet } from './handle.ts';
 import { deltaFor } from './handle.ts';
 import type { MapPages } from './map-pages.ts';
-import type { Snapshots } from './snapshots.ts';
+import type { Snapshot, Snapshots } from './snapshots.ts';
 
 /** The writing half of a connection. */
 export interface Sink {
@@ -32,6 +33,7 @@ export class EventStream implements Disposable {
   readonly #unsubscribe: () => void;
   #since: number;
   #sentDigest: string | undefined;
+  #sentComing = nothingComing;
   #stalledAtMs: number | undefined;
   #heartbeat: Disposable | undefined;
   #closed = false;
@@ -57,12 +59,24 @@ export class EventStream implements Disposable {
     if (lookup.kind === 'broken') return;
     // The fleet is gone. Its clients ask again, and get a 404 until it is back.
     if (lookup.kind === 'none') return this.end();
-    const { snapshot } = lookup;
+    this.#advanceMap(lookup.snapshot);
+    this.#announce();
+  }
+
+  #advanceMap(snapshot: Snapshot): void {
     if (snapshot.digest === this.#sentDigest) return;
     const delta = deltaFor(snapshot, this.#since);
     this.#since = snapshot.epoch;
     this.#sentDigest = snapshot.digest;
     this.#write(`id: ${snapshot.epoch}\nevent: map\ndata: ${JSON.stringify(delta)}\n\n`);
+  }
+
+  /** After the map: a client that has the next one already needs no warning of it. */
+  #announce(): void {
+    const coming = this.#options.store.coming(this.#fleet.namespace, this.#fleet.cluster);
+    if (coming === this.#sentComing || this.#stalledAtMs !== undefined) return;
+    this.#sentComing = coming;
+    this.#write(`event: coming\ndata: ${JSON.stringify(coming)}\n\n`);
   }
 
   #write(text: string): void {

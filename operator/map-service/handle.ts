@@ -4,7 +4,8 @@
  *
  *   GET /v1/maps/<namespace>/<cluster>                 the whole map: MapDelta with `since` 0
  *   GET /v1/maps/<namespace>/<cluster>?since=<epoch>   MapDelta: the pages changed since
- *   GET /v1/maps/<namespace>/<cluster>/events          server-sent events: one MapDelta per change, `id:` is the epoch
+ *   GET /v1/maps/<namespace>/<cluster>/events          server-sent events: one MapDelta per change, `id:` is the epoch; and
+ *                                                      `event: coming` with ComingWriters when a change is announced
  *
  * The ETag is the digest of the map, so `If-None-Match` answers 304 on all replicas alike.
  */

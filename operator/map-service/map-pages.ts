@@ -1,5 +1,6 @@
 /** What the map service reads from: the ConfigMaps of shard maps, as this replica's own watch has them. */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { ComingWriters } from '#sharding/coming.ts';
 import type { MapPage } from '#sharding/pages.ts';
 
 export interface MapPages {
@@ -8,7 +9,9 @@ export interface MapPages {
    * what is derived from it is cached by its identity.
    */
   pages(namespace: string, cluster: string): readonly MapPage[] | undefined;
-  /** Calls back after `pages` changed. Returns how to stop. */
+  /** What is announced of a change that is about to be made. The same object until it changes. */
+  coming(namespace: string, cluster: string): ComingWriters;
+  /** Calls back after `pages` or `coming` changed. Returns how to stop. */
   subscribe(namespace: string, cluster: string, changed: () => void): () => void;
 }
 

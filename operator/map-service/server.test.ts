@@ -9,7 +9,7 @@ import { createAuthority, issueCertificate } from '#controllers/pki/authority.ts
 import { FakeClock } from '#kernel/testing/fake-clock.ts';
 import { addShards, bumpGeneration } from '#sharding/change.ts';
 import { createMap } from '#sharding/create-map.ts';
-import { applyDelta, digestOf, type MapDelta, parseDelta } from '#sharding/delta.ts';
+import { applyDelta, digestOf, parseDelta } from '#sharding/delta.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import { shardsPerPage } from '#sharding/page-ids.ts';
 import { changedPages, fromPages, type MapPage, toPages } from '#sharding/pages.ts';
@@ -328,21 +328,24 @@ describe('the client library’s source', () => {
     unknown.close();
   });
 
-  it('follows the stream, across a change of certificate', async () => {
+  it('follows the stream, what is announced in it too, across a change of certificate', async () => {
     const { source, store, service, authority } = await secured();
     const { certificate: cert, key } = await issueCertificate(authority, ['localhost'], new Date());
     service.replaceTls({ cert, key });
     const following = source();
-    const seen: MapDelta[] = [];
-    for await (const delta of following.stream(0, never)) {
-      seen.push(delta);
-      if (delta.epoch === 1) store.setMap(second);
-      else break;
+    const seen: unknown[] = [];
+    for await (const news of following.stream(0, never)) {
+      if (news.kind === 'coming') {
+        seen.push(news.writers);
+        if ('social-1' in news.writers) store.setMap(second);
+        else break;
+      } else {
+        seen.push([news.delta.since, news.delta.epoch]);
+        if (news.delta.epoch === 1) store.announce('demo', 'social', { 'social-1': 2 });
+        else store.announce('demo', 'social', {});
+      }
     }
-    expect(seen.map(delta => [delta.since, delta.epoch])).toEqual([
-      [0, 1],
-      [1, 2],
-    ]);
+    expect(seen).toEqual([[0, 1], { 'social-1': 2 }, [1, 2], {}]);
     following.close();
   });
 });

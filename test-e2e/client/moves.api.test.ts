@@ -104,7 +104,7 @@ describe('the readers’ switch', () => {
 
   it('never answers a scatter from two maps, however long it takes and even if both would answer', async () => {
     const client = connect();
-    const slowly = `SELECT count(*) AS n, pg_sleep(0.2) FROM items WHERE ${isMoving}`;
+    const slowly = `SELECT count(*) AS n, pg_sleep(1.5) FROM items WHERE ${isMoving}`;
     const scatter = () =>
       client.scatter(slowly, { read: 'replica', strategy: 'sequential', merge: aggregate({ n: 'count' }) });
     const before = await scatter();

@@ -5,7 +5,7 @@
  */
 import type { Client } from 'pg';
 import { EngineError } from '#engines/errors.ts';
-import type { FenceLimits, FenceResult, Switch, Transfer } from '#engines/migration.ts';
+import type { FenceLimits, FenceNotice, FenceResult, Switch, Transfer } from '#engines/migration.ts';
 import { disconnect, messageOf, sqlState, transaction } from '../connection.ts';
 import { dropLoginSql } from '../drop-login.ts';
 import { roles } from '../names.ts';
@@ -56,7 +56,7 @@ export async function fence(
   ends: Ends,
   transfer: Transfer,
   change: Switch,
-  limits: FenceLimits,
+  { limits, notice }: { readonly limits: FenceLimits; readonly notice: FenceNotice | undefined },
   hooks: Hooks,
 ): Promise<FenceResult> {
   const decided = await readDecision(ends, transfer.id);
@@ -71,6 +71,11 @@ export async function fence(
   const parties = await warmUp(loser, gainer, transfer, change);
   try {
     await openBoth(parties, transfer, change, hooks);
+    if (notice) {
+      await notice.opened();
+      await hooks.pace.pause(notice.leadMs);
+      await hooks.step('announced');
+    }
     const result = await tries(parties, transfer, change, limits, hooks);
     if (result.kind === 'Undone') await undo(parties, transfer, change);
     if ('decision' in result) {

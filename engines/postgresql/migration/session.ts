@@ -4,6 +4,7 @@ import type {
   End,
   Estimate,
   FenceLimits,
+  FenceNotice,
   FenceResult,
   Finding,
   OpenTransfer,
@@ -128,8 +129,8 @@ class PostgresTransfer implements TransferSession {
     return this.#both(ends => closeReaders(ends, change, this.#hooks));
   }
 
-  fence(change: Switch, limits: FenceLimits): Promise<FenceResult> {
-    return this.#both(ends => fence(ends, this.#transfer, change, limits, this.#hooks));
+  fence(change: Switch, limits: FenceLimits, notice?: FenceNotice): Promise<FenceResult> {
+    return this.#both(ends => fence(ends, this.#transfer, change, { limits, notice }, this.#hooks));
   }
 
   closeSuperseded(): Promise<number> {

@@ -1,14 +1,20 @@
 /** A MapPages whose pages a test sets. */
+import { type ComingWriters, nothingComing } from '#sharding/coming.ts';
 import type { ShardMap } from '#sharding/map.ts';
 import { type MapPage, toPages } from '#sharding/pages.ts';
 import type { MapPages } from '../map-pages.ts';
 
 export class MemoryMapPages implements MapPages {
   readonly #pages = new Map<string, readonly MapPage[]>();
+  readonly #coming = new Map<string, ComingWriters>();
   readonly #listeners = new Map<string, Set<() => void>>();
 
   pages(namespace: string, cluster: string): readonly MapPage[] | undefined {
     return this.#pages.get(`${namespace}/${cluster}`);
+  }
+
+  coming(namespace: string, cluster: string): ComingWriters {
+    return this.#coming.get(`${namespace}/${cluster}`) ?? nothingComing;
   }
 
   subscribe(namespace: string, cluster: string, changed: () => void): () => void {
@@ -28,10 +34,20 @@ export class MemoryMapPages implements MapPages {
     const name = `${namespace}/${cluster}`;
     if (pages === undefined) this.#pages.delete(name);
     else this.#pages.set(name, pages);
-    for (const listener of this.#listeners.get(name) ?? []) listener();
+    this.#tell(name);
+  }
+
+  announce(namespace: string, cluster: string, coming: ComingWriters): void {
+    const name = `${namespace}/${cluster}`;
+    this.#coming.set(name, coming);
+    this.#tell(name);
   }
 
   listeners(namespace: string, cluster: string): number {
     return this.#listeners.get(`${namespace}/${cluster}`)?.size ?? 0;
+  }
+
+  #tell(name: string): void {
+    for (const listener of this.#listeners.get(name) ?? []) listener();
   }
 }
