@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { ShardSpec } from '#crds/api/shard.ts';
 import { parameters } from './parameters.ts';
-import { timing } from './patroni-settings.ts';
+import { localSettings, timing } from './patroni-settings.ts';
 import { quantityBytes } from './quantity.ts';
 import { render } from './render.ts';
 import { sampleShard } from './testing/shard.ts';
@@ -54,6 +54,12 @@ test('a person tunes parameters, but not those that keep a promise', () => {
 test('write-ahead log stays a part of a small volume', () => {
   expect(parametersOf('1Gi')).toMatchObject({ max_wal_size: '256MB', max_slot_wal_keep_size: '512MB' });
   expect(parametersOf('1Ti')).toMatchObject({ max_wal_size: '4096MB' });
+});
+
+test('a new fleet has small segments of log; what it takes to start one with larger ones stays', () => {
+  const { bootstrap } = localSettings(sampleShard(), 'fleet');
+  expect(bootstrap).toMatchObject({ initdb: expect.arrayContaining([{ 'wal-segsize': '4' }]) });
+  expect(parametersOf('128Mi')).toMatchObject({ max_wal_size: '64MB', min_wal_size: '32MB' });
 });
 
 test('the store’s objects survive the clean-up of Endpoints, the leader’s reach the proxies', () => {
