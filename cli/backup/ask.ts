@@ -1,7 +1,8 @@
 /** `backup` and `drill`: asking for one now, and waiting for how it ends. */
+
+import type { BackupKind } from '#crds/api/backup/shard-status.ts';
 import { annotations } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
-import type { BackupType } from '#engines/backup.ts';
 import { CliError } from '../errors.ts';
 import type { Io } from '../io.ts';
 import { clock } from '../units.ts';
@@ -19,7 +20,7 @@ export async function askForBackup(
   io: Io,
   backups: Backups,
   name: string,
-  type: BackupType,
+  type: BackupKind,
   { wait }: AskOptions,
 ): Promise<number> {
   const subject = await underPolicy(backups, name);

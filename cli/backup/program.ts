@@ -1,6 +1,6 @@
 /** The commands around backups, and their options. What they do is in the files beside this one. */
 import { type Command, Option } from 'commander';
-import type { BackupType } from '#engines/backup.ts';
+import type { BackupKind } from '#crds/api/backup/shard-status.ts';
 import type { ProgramContext } from '../migration/program.ts';
 import { askForBackup, askForDrill } from './ask.ts';
 import { listPolicies, showBackups } from './show.ts';
@@ -30,7 +30,7 @@ export function addBackupCommands(program: Command, context: ProgramContext): vo
     )
     .option('--wait', 'until all have ended; the exit code is 1 when one has failed', false)
     .addHelpText('after', examples('backup nightly --type full', 'backup social-0 --wait'))
-    .action((name: string, options: { type: BackupType; wait: boolean }, command: Command) =>
+    .action((name: string, options: { type: BackupKind; wait: boolean }, command: Command) =>
       inSession(command, async ({ backups }) =>
         done(await askForBackup(io, backups, name, options.type, options)),
       ),

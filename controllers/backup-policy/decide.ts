@@ -3,11 +3,12 @@
  * decision, so that a pass may be cut off anywhere and the next one goes on from what is there.
  */
 import { durationMs } from '#controllers/duration.ts';
-import type { DrillResult, ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
+import type { BackupKind, DrillResult, ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
 import type { BackupPolicyStatus } from '#crds/api/backup-policy.ts';
 import { annotations } from '#crds/api/names.ts';
-import type { BackupRequest, BackupType } from '#engines/backup.ts';
+import type { BackupRequest } from '#engines/backup.ts';
 import { timestamp } from '#kernel/conditions.ts';
+import { typeFor } from './backup-type.ts';
 import { type Due, dueBackup, dueWhenever } from './due.ts';
 import { expire } from './expire.ts';
 import type { PolicyFacts, ShardView } from './facts.ts';
@@ -72,7 +73,7 @@ type Asked = PolicyDecision['asked'];
 function askedOfPolicy({ policy, status }: PolicyFacts, actions: Action[], now: Date): Asked {
   const { [annotations.backupNow]: backupNow, [annotations.drillNow]: drillNow } =
     policy.metadata.annotations ?? {};
-  const type = backupTypeOf(backupNow);
+  const type = backupKindOf(backupNow);
   if (backupNow !== undefined) {
     actions.push({ kind: 'TakeUp', shard: undefined, annotation: annotations.backupNow });
   }
@@ -88,7 +89,7 @@ function askedOfPolicy({ policy, status }: PolicyFacts, actions: Action[], now: 
 }
 
 /** Undefined for a value that names none. */
-function backupTypeOf(value: string | undefined): BackupType | undefined {
+function backupKindOf(value: string | undefined): BackupKind | undefined {
   return value === 'full' || value === 'incremental' ? value : undefined;
 }
 
@@ -156,7 +157,7 @@ function askedOfShard(
     view.shard.metadata.annotations ?? {};
   let next = backup;
   if (backupNow !== undefined) {
-    const type = backupTypeOf(backupNow);
+    const type = backupKindOf(backupNow);
     if (type && backup.asked?.type !== type) next = { ...next, asked: { type, time: timestamp(now) } };
     actions.push({ kind: 'TakeUp', shard: view, annotation: annotations.backupNow });
   }
@@ -245,6 +246,8 @@ function backupActions(
     // The one before has its end noted; it makes room.
     if (view.backupJob) return { kind: 'RemoveJob', shard: view, job: 'backup' };
     const attempt = backup.failed?.attempts ?? 0;
+    const records = backup.records ?? [];
+    const type = typeFor(due.type, records, retention, now);
     // What a drill is reading stays until it has ended.
     const drilling = view.drillJob !== undefined || backup.drill?.wanted !== undefined;
     return {
@@ -252,10 +255,10 @@ function backupActions(
       shard: view,
       why: due.why,
       request: {
-        name: requestName({ what: due.type, planned: due.planned, attempt }),
-        type: due.type,
+        name: requestName({ what: type, planned: due.planned, attempt }),
+        type,
         deadlineSeconds: Math.max(1, Math.round(durationMs(schedule.deadline) / 1000)),
-        expire: drilling ? [] : expire(backup.records ?? [], retention, now),
+        expire: drilling ? [] : expire(records, retention, now),
         ...sourceOf(view),
       },
     };

@@ -65,7 +65,10 @@ export interface BackupObjects {
     signal: AbortSignal,
   ): Promise<KubeObject>;
   policyStatus(raw: KubeObject, status: BackupPolicyStatus, signal: AbortSignal): Promise<KubeObject>;
-  applySecret(secret: KubeObject, signal: AbortSignal): Promise<void>;
+  /** Returns its version, which is another one whenever it has changed. */
+  applySecret(secret: KubeObject, signal: AbortSignal): Promise<string>;
+  /** Sets an annotation of a pod, if it is there. */
+  annotatePod(pod: KubeObject, annotation: string, value: string, signal: AbortSignal): Promise<void>;
   /** Only one of ours: a Secret of that name that somebody else has made stays. */
   deleteSecret(key: Request, signal: AbortSignal): Promise<void>;
   /** False if there is one of that name already. */

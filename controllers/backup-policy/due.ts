@@ -3,15 +3,14 @@
  * done: a missed backlog is one backup, a full one satisfies the incremental ones before it, and a failure waits longer each
  * time. Pure.
  */
-import type { ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
-import type { BackupType } from '#engines/backup.ts';
+import type { BackupKind, ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
 import type { Timetable } from './timetable.ts';
 
 export interface DueInput {
   readonly shard: string;
   readonly backup: ShardBackupStatus;
   /** Asked for by hand for all shards of the policy. */
-  readonly askedOfAll?: { readonly type: BackupType; readonly time: string } | undefined;
+  readonly askedOfAll?: { readonly type: BackupKind; readonly time: string } | undefined;
   readonly suspend: boolean;
   readonly times: Timetable;
   readonly now: Date;
@@ -21,7 +20,7 @@ export interface DueInput {
 export const urgency = { schedule: 0, asked: 1, first: 2, broken: 3 } as const;
 
 export interface Due {
-  readonly type: BackupType;
+  readonly type: BackupKind;
   /** The moment that it stands for. */
   readonly planned: Date;
   readonly urgency: number;
@@ -102,7 +101,7 @@ function againAfter(since: Date, servedFull: number, now: Date): Date | undefine
   return again <= now ? again : undefined;
 }
 
-function due(type: BackupType, planned: Date, level: number, why: string): Due {
+function due(type: BackupKind, planned: Date, level: number, why: string): Due {
   return { type, planned, urgency: level, why };
 }
 

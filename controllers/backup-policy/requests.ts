@@ -18,10 +18,12 @@ export function requestName({ what, planned, attempt }: RequestParts): string {
 /** Undefined for a name that was not made here. */
 export function parseRequest(name: string): RequestParts | undefined {
   const found =
-    /^(full|incremental|drill)-(\d{4})(\d\d)(\d\d)t(\d\d)(\d\d)(\d\d)z-(\d{1,6})$/.exec(name) ?? undefined;
+    /^(full|differential|incremental|drill)-(\d{4})(\d\d)(\d\d)t(\d\d)(\d\d)(\d\d)z-(\d{1,6})$/.exec(name) ??
+    undefined;
   if (!found) return undefined;
   const [, what, year, month, day, hour, minute, second, attempt] = found;
-  if (what !== 'full' && what !== 'incremental' && what !== 'drill') return undefined;
+  if (what !== 'full' && what !== 'differential' && what !== 'incremental' && what !== 'drill')
+    return undefined;
   return {
     what,
     planned: new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`),

@@ -2,6 +2,7 @@
  * What goes on around backups in a cluster where no pod runs: primaries' meters tell of archiving, Jobs run and end. On a real
  * API server, for *.api.test.ts.
  */
+import { parseRequest } from '#controllers/backup-policy/requests.ts';
 import { annotations, labels, shardChildren } from '#crds/api/names.ts';
 import type { ArchiveReport, BackupReport } from '#engines/backup.ts';
 import { orUndefined } from '#kernel/errors.ts';
@@ -64,7 +65,8 @@ export class BackupJobs {
     const at = new Date().toISOString();
     const state = ok ? 'Succeeded' : 'Failed';
     const failure = ok ? {} : { failure: 'the store said no' };
-    const type = request.startsWith('full') ? 'full' : 'incremental';
+    const what = parseRequest(request)?.what;
+    const type = what === 'full' || what === 'differential' ? what : 'incremental';
     await this.#report(
       Jobs,
       name,

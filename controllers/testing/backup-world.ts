@@ -10,6 +10,7 @@ import { backupPolicyOf } from '#controllers/backup-policy/facts.ts';
 import { BackupMemory, Newest } from '#controllers/backup-policy/memory.ts';
 import { drillReconciler } from '#controllers/backup-policy/prepare-drill.ts';
 import { backupPolicyReconciler } from '#controllers/backup-policy/reconcile.ts';
+import { parseRequest } from '#controllers/backup-policy/requests.ts';
 import { byCluster, byPolicy, byShard, indexKey } from '#controllers/caches.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
 import type { ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
@@ -21,6 +22,7 @@ import type {
   BackupRecord,
   BackupReport,
   BackupRequest,
+  BackupType,
   DrillReport,
   DrillRequest,
 } from '#engines/backup.ts';
@@ -280,7 +282,7 @@ export class BackupWorld {
     const how = this.ends(job.metadata.name, request);
     const shard = job.metadata.labels?.[labels.shard] ?? '';
     const base = { request, at: this.clock.now().toISOString() };
-    const type = request.startsWith('full') ? 'full' : 'incremental';
+    const type = typeIn(request);
     if (age < 3000 || how === 'stuck') {
       if (kind === 'backup') {
         this.#report(job, {
@@ -334,13 +336,13 @@ export class BackupWorld {
     this.annotate(this.jobs, job.metadata.name, annotations.report, JSON.stringify(report));
   }
 
-  #stored(job: KubeObject, shard: string, type: 'full' | 'incremental', ok: boolean): BackupRecord[] {
+  #stored(job: KubeObject, shard: string, type: BackupType, ok: boolean): BackupRecord[] {
     const gone = new Set((job.metadata.annotations?.['test/expire'] ?? '').split(' '));
     this.expired.push(...gone);
     const before = (this.repository.get(shard) ?? []).filter(record => !gone.has(record.label));
     const at = timestamp(this.clock.now());
-    const label = `${at.replaceAll(/\D/g, '').slice(0, 14)}${type === 'full' ? 'F' : 'I'}`;
-    const prior = before.at(-1)?.label;
+    const label = `${at.replaceAll(/\D/g, '').slice(0, 14)}${type[0]?.toUpperCase()}`;
+    const prior = before.findLast(record => type === 'incremental' || record.type === 'full')?.label;
     const records = ok
       ? [
           ...before,
@@ -350,8 +352,8 @@ export class BackupWorld {
             started: job.metadata.creationTimestamp ?? at,
             stopped: at,
             databaseBytes: 1000,
-            storedBytes: type === 'full' ? 500 : 5,
-            ...(type === 'incremental' && prior !== undefined ? { prior } : {}),
+            storedBytes: { full: 500, differential: 50, incremental: 5 }[type],
+            ...(type !== 'full' && prior !== undefined ? { prior } : {}),
             error: false,
           },
         ]
@@ -406,8 +408,16 @@ export class BackupWorld {
       this.#dead = this.crash === 'killed';
       throw new Killed(what);
     }
-    if (!/^(status|bind) /.test(what)) this.transcript.push(`${this.#time()}   ${what}`);
+    if (!/^(status|bind|tell) /.test(what)) this.transcript.push(`${this.#time()}   ${what}`);
     this.check();
+  }
+
+  /** Whether each member has been told of the Secret as it is now. */
+  toldOfSecrets(): boolean {
+    return this.pods.all().every(({ metadata }) => {
+      const secret = this.secrets.get(shardChildren.backupSecret(metadata.labels?.[labels.shard] ?? ''));
+      return metadata.annotations?.[annotations.backupSecret] === secret?.metadata.resourceVersion;
+    });
   }
 
   /** What must hold at every moment. */
@@ -441,10 +451,15 @@ export class BackupWorld {
       },
       applySecret: secret => {
         const { name } = secret.metadata;
-        if (!sameJson(this.secrets.get(name)?.['data'], secret['data'])) {
-          this.transcript.push(`${this.#time()}   write Secret ${name}`);
-        }
-        this.secrets.set(secret.metadata.name, secret);
+        const before = this.secrets.get(name);
+        const same = sameJson(before?.['data'], secret['data']);
+        if (!same) this.transcript.push(`${this.#time()}   write Secret ${name}`);
+        const resourceVersion = same ? (before?.metadata.resourceVersion ?? '') : `${this.points}`;
+        this.secrets.set(name, { ...secret, metadata: { ...secret.metadata, resourceVersion } });
+        return Promise.resolve(resourceVersion);
+      },
+      annotatePod: ({ metadata: { name } }, annotation, value) => {
+        this.annotate(this.pods, name, annotation, value);
         return Promise.resolve();
       },
       deleteSecret: ({ name }) => {
@@ -547,6 +562,11 @@ export class BackupWorld {
             }),
     };
   }
+}
+
+function typeIn(request: string): BackupType {
+  const what = parseRequest(request)?.what;
+  return what === undefined || what === 'drill' ? 'incremental' : what;
 }
 
 const putStatus = (shelf: Shelf, raw: KubeObject, change: (status: object) => object): KubeObject => {

@@ -88,6 +88,8 @@ export const annotations = {
   drillNow: 'shardwright.io/drill-now',
   /** On a member's pod and on a Job of the shard: what it tells of archiving, of a backup, of a drill (engines/backup.ts). */
   report: 'shardwright.io/report',
+  /** On a member's pod: the version of the Secret `<shard>-backup` that it was last told of. */
+  backupSecret: 'shardwright.io/backup-secret',
   /** On a Job of a shard: the request that it was made for. */
   request: 'shardwright.io/request',
   /** On a ShardCluster with spec.bootstrap.recovery: a value not seen before tries a failed recovery again. */
