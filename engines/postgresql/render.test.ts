@@ -87,7 +87,7 @@ test('a member may change the objects and pods of its own shard only', () => {
     {
       apiGroups: ['batch'],
       resources: ['jobs'],
-      resourceNames: ['social-0-backup', 'social-0-drill'],
+      resourceNames: ['social-0-backup', 'social-0-drill', 'social-0-recover'],
       verbs: ['get', 'patch'],
     },
   ]);
