@@ -36,16 +36,14 @@ const AGAIN_MS = 30 * 60_000;
 /** Undefined: nothing is. Failures put it off: see {@link retryAt}. */
 export function dueBackup(input: DueInput): Due | undefined {
   const { backup, now } = input;
-  const retry = retryAt(backup);
-  if (retry && now < retry) return undefined;
+  if (backup.failed && now < retryAt(backup.failed)) return undefined;
   return dueWhenever(input);
 }
 
 /** When the next attempt may begin after failures. */
-export function retryAt({ failed }: ShardBackupStatus): Date | undefined {
-  if (!failed) return undefined;
-  const waitMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(20, failed.attempts - 1));
-  return new Date(Date.parse(failed.time) + waitMs);
+export function retryAt({ attempts, time }: { readonly attempts: number; readonly time: string }): Date {
+  const waitMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(20, attempts - 1));
+  return new Date(Date.parse(time) + waitMs);
 }
 
 /** The same without regard to failures. */

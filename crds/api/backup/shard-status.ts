@@ -1,6 +1,7 @@
 /** What a Shard's status says of its backups. The BackupPolicy controller writes it. */
 import { z } from 'zod';
 import { listAtomic } from '../rules.ts';
+import { coldTier } from './cold-tier.ts';
 
 const time = z.string().max(40);
 const seconds = z.number().min(0);
@@ -140,6 +141,9 @@ export const shardBackupStatus = z.object({
     })
     .exactOptional()
     .describe('Restores made to measure.'),
+  coldTier: coldTier
+    .exactOptional()
+    .describe('Old rows that go to the object store, where the policy says so.'),
 });
 
 export type ShardBackupStatus = z.infer<typeof shardBackupStatus>;
