@@ -178,8 +178,12 @@ test('old rows are archived when asked for, by Jobs whose pods the API server ta
   });
   expect(failed.metadata.annotations?.[annotations.archiveNow]).toBeUndefined();
   await until('Stalled', found => findCondition(found, 'Stalled')?.reason === 'UnsuitableTable');
-  const pod = await eventually(async () => orUndefined(fleet.client.get(Pods, at('fleet-0-archive-pod'))));
-  expect(pod.spec).toMatchObject({
+  const { items } = await fleet.client.list(Pods, {
+    namespace: fleet.namespace,
+    labelSelector: 'shardwright.io/task-of=fleet-0',
+  });
+  expect(items).toHaveLength(1);
+  expect(items[0]?.spec).toMatchObject({
     automountServiceAccountToken: false,
     imagePullSecrets: [{ name: 'registry' }],
     containers: [{ image: 'registry.example/operator:7' }],

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import type { BackupKind } from '#crds/api/backup/shard-status.ts';
 import type { ProgramContext } from '../migration/program.ts';
-import { askForBackup, askForDrill } from './ask.ts';
+import { askForArchive, askForBackup, askForDrill } from './ask.ts';
 import { listPolicies, showBackups } from './show.ts';
 
 export function addBackupCommands(program: Command, context: ProgramContext): void {
@@ -45,5 +45,16 @@ export function addBackupCommands(program: Command, context: ProgramContext): vo
     .addHelpText('after', examples('drill nightly --wait', 'drill social-0'))
     .action((name: string, options: { wait: boolean }, command: Command) =>
       inSession(command, async ({ backups }) => done(await askForDrill(io, backups, name, options))),
+    );
+
+  program
+    .command('archive <name>')
+    .description(
+      'Move old rows of one shard, or of all shards of a BackupPolicy, to files in the object store now, as spec.archive says.',
+    )
+    .option('--wait', 'until all have ended; the exit code is 1 when one has failed', false)
+    .addHelpText('after', examples('archive nightly --wait', 'archive social-0'))
+    .action((name: string, options: { wait: boolean }, command: Command) =>
+      inSession(command, async ({ backups }) => done(await askForArchive(io, backups, name, options))),
     );
 }

@@ -73,7 +73,8 @@ export class BackupJobs {
       apiVersion: Pods.apiVersion,
       kind: Pods.kind,
       metadata: {
-        name: `${name}-pod`,
+        // Nobody collects it when its Job goes.
+        name: `${name}-${uid.slice(0, 8)}`,
         namespace: this.#namespace,
         ...(template?.metadata?.labels ? { labels: template.metadata.labels } : {}),
         ownerReferences: [{ apiVersion: 'batch/v1', kind: 'Job', name, uid, controller: true }],
