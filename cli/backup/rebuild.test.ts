@@ -65,7 +65,7 @@ test('it is waited for: line by line until it is done', async () => {
     () => delete shard.metadata.annotations,
   ];
   let next = 0;
-  cluster.onSleep = () => void steps[next++]?.();
+  cluster.onSleep = () => steps[next++]?.();
   const { out, code } = await cluster.run('rebuild', name, '--yes', '--wait');
   expect(code).toBe(0);
   expect(out.split('\n').map(line => line.replace(/^[\d:]+ /, ''))).toEqual([

@@ -12,7 +12,7 @@ describe('a rebuild', () => {
   test('goes step by step, and ends with all members and a full backup asked for', () => {
     expect(world.settle()).toEqual([
       'taken up',
-      'stopping what is left of its members',
+      'stopping what is left of its members; a pod on a node that is gone must be deleted by force',
       `filling ${firstClaim} from the newest backup`,
       'forgetting the members of before',
       `${firstClaim} is filled`,

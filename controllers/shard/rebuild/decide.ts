@@ -58,8 +58,6 @@ export function decideRebuild(facts: RebuildFacts): RebuildPlan {
 function beginning({ shard, order, now }: RebuildFacts, message: string): ShardRebuildStatus {
   const { archive } = shard.status?.backup ?? {};
   const safe = archive && new Date(Date.parse(archive.at) - archive.rpoSeconds * 1000);
-  // A second try knows no more than the first: since then nobody has served.
-  const safeBefore = shard.status?.primary === undefined ? shard.status?.rebuild?.safeBefore : undefined;
   return {
     request: order.id,
     to: order.to,
@@ -67,7 +65,7 @@ function beginning({ shard, order, now }: RebuildFacts, message: string): ShardR
     state: 'Running',
     message,
     since: timestamp(now),
-    ...(safeBefore ? { safeBefore } : safe ? { safeBefore: safe.toISOString() } : {}),
+    ...(safe ? { safeBefore: safe.toISOString() } : {}),
   };
 }
 
@@ -86,7 +84,8 @@ function fill(facts: RebuildFacts, status: ShardRebuildStatus, first: ClaimView 
     progress,
     blank: true,
   });
-  if (!facts.stopped) return at('stopping what is left of its members');
+  if (!facts.stopped)
+    return at('stopping what is left of its members; a pod on a node that is gone must be deleted by force');
   if (job && job.request !== order.id)
     return at('clearing away an earlier try', { kind: 'DeleteJob', name: job.name, uid: job.uid });
   if (first?.deleting) return at(`waiting until ${first.name} is gone: it is made anew`);
