@@ -195,6 +195,7 @@ test('Secrets that are missing or changed', async () => {
   const data = world.secrets.get('social-0-backup')?.['data'];
   const text = Buffer.from(String(Reflect.get(Object(data), 'repository')), 'base64').toString();
   expect(text).toContain('rotated');
+  expect(world.toldOfSecrets()).toBe(true);
   expect(told(world)).not.toContain('rotated');
 });
 

@@ -40,6 +40,10 @@ export class NamespaceObjectStore {
     return lines.split('\n').filter(line => line !== '');
   }
 
+  async read(path: string): Promise<Buffer> {
+    return Buffer.from(await this.#shell(`base64 '/data/${bucket}/${path}'`), 'base64');
+  }
+
   async remove(path: string): Promise<void> {
     await this.#shell(`rm '/data/${bucket}/${path}'`);
   }

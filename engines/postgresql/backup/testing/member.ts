@@ -233,11 +233,9 @@ if old: shutil.rmtree(f'{base}/{old}')
     return docker(['exec', this.name, 'sh', '-c', script]);
   }
 
-  /** With the checkpoint that Patroni asks for next: before it, pgBackRest refuses to begin a backup. */
+  /** Without the checkpoint that Patroni asks for next. */
   async promote(): Promise<void> {
-    await this.shell(
-      `pg_ctl promote -D ${paths.data} -w >/dev/null; psql -Xqh ${paths.sockets} -c CHECKPOINT`,
-    );
+    await this.shell(`pg_ctl promote -D ${paths.data} -w >/dev/null`);
   }
 
   /** As the kubelet ends a pod. */

@@ -25,7 +25,9 @@ export function filesFor(
   return repositoryFiles(sampleShard(), repository, { rpoSeconds, version });
 }
 
+/** With a checkpoint before it, as Patroni asks for one after a promotion: without, pgBackRest refuses to begin. */
 export async function fullBackup(member: Member): Promise<void> {
+  await member.shell('psql -Xqh /run/postgresql -c CHECKPOINT');
   await member.shell(`pgbackrest --stanza=${stanza} --type=full --repo1-bundle --archive-timeout=20 backup`);
 }
 
