@@ -107,6 +107,19 @@ test('a fleet is bound and backed up; a restart writes nothing; it is let go wit
   });
   expect(JSON.stringify([zero.status, await policy()])).not.toContain('very-secret');
 
+  // What changes is told to each member, so that the kubelet looks at once.
+  const rpo = { spec: { objectives: { rpo: '20s' } } };
+  await fleet.client.patch(BackupPolicies, at('nightly'), { type: 'merge', body: rpo });
+  await eventually(async () => {
+    const { metadata } = await fleet.client.get(Secrets, at('fleet-0-backup'));
+    const members = await Promise.all(
+      ['fleet-0-0', 'fleet-0-1'].map(name => fleet.client.get(Pods, at(name))),
+    );
+    const told = members.map(pod => pod.metadata.annotations?.[annotations.backupSecret]);
+    const changed = metadata.resourceVersion !== secret.metadata.resourceVersion;
+    return changed && told.every(version => version === metadata.resourceVersion) ? true : undefined;
+  });
+
   // Two controllers write this status: neither takes anything from the other, nor do they keep each other busy.
   await sleep(2000);
   const before = first.writes.length;
@@ -125,6 +138,29 @@ test('a fleet is bound and backed up; a restart writes nothing; it is let go wit
   expect(await orUndefined(fleet.client.get(Secrets, at('fleet-1-backup')))).toBeUndefined();
   expect((await shard('fleet-1')).status).toMatchObject({ primary: 'fleet-1-0' });
   expect((await fleet.client.list(Jobs, { namespace: fleet.namespace })).items).toEqual([]);
+});
+
+test('of two policies the older one has the fleet, and the other one says whose it is', async () => {
+  await protect();
+  fleet.start({ engine: engine() });
+  await until('Protected', isProtected);
+  // Creation times are whole seconds; of the same one, names decide.
+  await fleet.client.create(backupPolicyManifest(at('other')));
+  const other = await eventually(async () => {
+    const found = parseBackupPolicy(await fleet.client.get(BackupPolicies, at('other')));
+    return conditionStatus(found, 'Stalled') === 'True' ? found : undefined;
+  });
+  expect(findCondition(other, 'Stalled')).toMatchObject({
+    reason: 'UnderAnotherPolicy',
+    message: expect.stringContaining('ShardCluster fleet is under BackupPolicy nightly, which is older'),
+  });
+  expect((await shard('fleet-0')).status?.backup?.policy).toBe('nightly');
+  await fleet.client.delete(BackupPolicies, at('nightly'));
+  await eventually(async () =>
+    (await shard('fleet-0')).status?.backup?.policy === 'other' ? true : undefined,
+  );
+  // The place is the same, and so is what is there.
+  expect(jobs.ended.filter(each => each.startsWith('fleet-0-backup full-'))).toHaveLength(1);
 });
 
 test('archiving that stops is told with the shard and the cause, and that it goes on', async () => {
