@@ -14,6 +14,8 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   provision: () => import('./provision.ts'),
   reconcile: () => import('./reconcile.ts'),
   routing: () => import('./routing.ts'),
+  rpo: () => import('./rpo.ts'),
+  rto: () => import('./rto.ts'),
 };
 
 const [name = ''] = process.argv.slice(2);

@@ -144,12 +144,23 @@ test('a failure is final until somebody asks again; then only what failed is don
       verbs: ['get', 'patch'],
     },
   ]);
+  const again = async (value: string): Promise<void> => {
+    const body = { metadata: { annotations: { [annotations.retry]: value } } };
+    await fleet.client.patch(ShardClusters, at('fleet'), { type: 'merge', body });
+  };
+  const tries = () => jobs.ended.filter(name => name === 'fleet-2-recover').length;
+  // A try begins with the Secrets of that moment, whenever they were read last.
+  const stringData = { 'secret-access-key': 'put-right' };
+  await fleet.client.patch(Secrets, at('s3'), { type: 'merge', body: { stringData } });
+  await again('with the right key');
+  await eventually(async () => (tries() === 2 ? true : undefined));
+  const { data = {} } = await fleet.client.get(Secrets, at('fleet-recovery-0'));
+  expect(Buffer.from(data['pgbackrest.conf'] ?? '', 'base64').toString()).toContain('put-right');
   jobs.failing.clear();
-  const body = { metadata: { annotations: { [annotations.retry]: 'now' } } };
-  await fleet.client.patch(ShardClusters, at('fleet'), { type: 'merge', body });
+  await again('now');
   await fleet.until('Ready', isReady);
   expect(jobs.ended.filter(name => name === 'fleet-0-recover')).toHaveLength(1);
-  expect(jobs.ended.filter(name => name === 'fleet-2-recover')).toHaveLength(2);
+  expect(tries()).toBe(3);
 });
 
 test('what came back with a gap is no fleet', async () => {

@@ -30,6 +30,8 @@ export interface Probe {
   records(): Promise<ProbeRecord[]>;
   /** Stops inserting, waits until the table was read back, and judges. Removes the pod. */
   finish(): Promise<ProbeReport & { readonly records: readonly ProbeRecord[] }>;
+  /** Ends it where there is no table to read back any more. Resolves with everything recorded. */
+  abandon(): Promise<readonly ProbeRecord[]>;
 }
 
 /** Resolves once the probe can reach the table and has begun to insert. */
@@ -75,5 +77,6 @@ export async function startProbe(namespace: TestNamespace, options: ProbeOptions
       const all = parseLog(await program.finish());
       return { ...reportOf(all), records: all };
     },
+    abandon: async () => parseLog(await program.remove()),
   };
 }

@@ -1,10 +1,12 @@
 /** The probe as an application of a fleet: through a shard's read-write Service, over TLS, as the login of the generation. */
+import { writeLogin } from '#sharding/endpoints.ts';
 import { type Probe, startProbe } from '#test-e2e/probe/deploy.ts';
 import type { ProbeRecord } from '#test-e2e/probe/records.ts';
 import type { ProbeReport } from '#test-e2e/probe/report.ts';
 import type { TestNamespace } from './namespace.ts';
+import { Shards } from './resources.ts';
 
-export function probeShard(
+export async function probeShard(
   namespace: TestNamespace,
   options: {
     readonly shard?: string;
@@ -16,9 +18,10 @@ export function probeShard(
   } = {},
 ): Promise<Probe> {
   const { shard = 'fleet-0', port = 5432, mode = 'connect', durationMs, avoidNode } = options;
+  const { spec } = await namespace.get(Shards, shard);
   return startProbe(namespace, {
     service: shard,
-    user: 'app_g1',
+    user: writeLogin(spec.generation),
     mode,
     port,
     secret: { name: `${shard.replace(/-\d+$/, '')}-app`, passwordKey: 'password', ca: true },

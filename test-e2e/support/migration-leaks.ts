@@ -111,7 +111,7 @@ async function slotsOfReplicas(namespace: TestNamespace, shard: string): Promise
 }
 
 /** Rows whose key belongs to another shard by the map. The region's column, if any, comes right after the key's. */
-async function strangers(
+export async function strangers(
   namespace: TestNamespace,
   client: Client,
   shard: string,

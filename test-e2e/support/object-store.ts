@@ -13,6 +13,11 @@ import type { TestNamespace } from './namespace.ts';
 const name = 'objects';
 const bucket = 'backups';
 
+export interface StoredObject {
+  readonly path: string;
+  readonly bytes: number;
+}
+
 export class NamespaceObjectStore {
   readonly #namespace: TestNamespace;
 
@@ -34,10 +39,22 @@ export class NamespaceObjectStore {
 
   /** Paths below the bucket, sorted. */
   async list(folder = ''): Promise<readonly string[]> {
+    return (await this.objects(folder)).map(({ path }) => path);
+  }
+
+  /** The same with their sizes. */
+  async objects(folder = ''): Promise<readonly StoredObject[]> {
     const lines = await this.#shell(
-      `cd /data/${bucket} && find . -type f -path './${folder}*' | cut -c3- | sort`,
+      `cd /data/${bucket} && find . -type f -path './${folder}*' -printf '%s %P\\n'`,
     );
-    return lines.split('\n').filter(line => line !== '');
+    return lines
+      .split('\n')
+      .filter(line => line !== '')
+      .map(line => {
+        const space = line.indexOf(' ');
+        return { path: line.slice(space + 1), bytes: Number(line.slice(0, space)) };
+      })
+      .toSorted((a, b) => (a.path < b.path ? -1 : 1));
   }
 
   async read(path: string): Promise<Buffer> {
@@ -128,17 +145,16 @@ export class NamespaceObjectStore {
   }
 }
 
-/** Its volume goes with the pod unless `volume` gives a size: then stopping it loses nothing. */
+/** It keeps what it holds when it is stopped. `image` is needed outside of tests. */
 export async function startObjectStore(
   namespace: TestNamespace,
-  options: { readonly volume?: string; readonly certificateDays?: number } = {},
+  options: { readonly image?: string; readonly volume?: string; readonly certificateDays?: number } = {},
 ): Promise<NamespaceObjectStore> {
-  const { inject } = await import('vitest');
   const all = {
     namespace: namespace.name,
     name,
     bucket,
-    image: inject('objectStoreImage'),
+    image: options.image ?? (await imageOfTests()),
     now: new Date(),
     volume: '2Gi',
     ...options,
@@ -148,4 +164,10 @@ export async function startObjectStore(
   const store = new NamespaceObjectStore(namespace);
   await store.ready();
   return store;
+}
+
+/** Benches use the same helpers without vitest, which cannot be loaded outside of a test run. */
+async function imageOfTests(): Promise<string> {
+  const { inject } = await import('vitest');
+  return inject('objectStoreImage');
 }

@@ -72,6 +72,26 @@ async function mend(
 
 const mountPath = '/var/lib/postgresql';
 
+/**
+ * Every member of these shards loses its processes and its volume at once, without being asked: nothing that was not in the object store
+ * by then can get there any more. What the StatefulSets start again finds empty volumes.
+ */
+export async function destroyVolumes(namespace: TestNamespace, shards: readonly string[]): Promise<void> {
+  const pods = (await Promise.all(shards.map(shard => membersOf(namespace, shard)))).flat();
+  const hits = await Promise.all(
+    pods.map(async pod => {
+      const claim = pod.spec?.volumes?.find(({ name }) => name === 'data')?.persistentVolumeClaim?.claimName;
+      if (!claim) throw new Error(`${pod.metadata.name} has no volume`);
+      return { pod, path: await pathOf(namespace, claim) };
+    }),
+  );
+  await Promise.all(
+    hits.map(({ pod, path }) =>
+      besidePod(pod, 'database', `kill -KILL $pid; rm -rf ${path}/* ${path}/.[!.]*`),
+    ),
+  );
+}
+
 /** Takes all free space of a member's volume, which must be one of its own: {@link smallVolumes}. */
 export async function fillVolume(namespace: TestNamespace, pod: string): Promise<Fault> {
   const object = await namespace.get(Pods, pod);
@@ -98,7 +118,8 @@ export async function fillVolume(namespace: TestNamespace, pod: string): Promise
 /** Where the volume of a claim is on its node. */
 async function pathOf(namespace: TestNamespace, claim: string): Promise<string> {
   const volume = await namespace.kubectl('get', 'pvc', claim, '--output=jsonpath={.spec.volumeName}');
-  return namespace.kubectl('get', 'pv', volume, '--output=jsonpath={.spec.local.path}');
+  const path = '{.spec.local.path}{.spec.hostPath.path}';
+  return namespace.kubectl('get', 'pv', volume, `--output=jsonpath=${path}`);
 }
 
 export interface SmallVolumes extends AsyncDisposable {

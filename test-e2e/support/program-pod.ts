@@ -28,6 +28,8 @@ export interface Program {
   log(): Promise<string>;
   /** Asks it to end, waits until it did, and removes the pod. Resolves with all that it printed. */
   finish(options?: { readonly deadlineMs?: number }): Promise<string>;
+  /** Ends it at once. Resolves with what it had printed. */
+  remove(): Promise<string>;
 }
 
 const bundles = new Map<string, Promise<string>>();
@@ -87,6 +89,12 @@ export async function startProgram(namespace: TestNamespace, options: ProgramOpt
           `the program ${name} failed: ${JSON.stringify(pod.status.containerStatuses)}\n${tail}`,
         );
       }
+      return text;
+    },
+    async remove() {
+      const text = await log();
+      await namespace.delete(Pods, name, { gracePeriodSeconds: 0 });
+      await namespace.gone(Pods, name);
       return text;
     },
   };

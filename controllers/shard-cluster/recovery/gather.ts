@@ -4,6 +4,7 @@ import { backupPolicyOf } from '#controllers/backup-policy/facts.ts';
 import { openDestinations } from '#controllers/backup-policy/repositories.ts';
 import { byCluster, indexKey } from '#controllers/caches.ts';
 import { catalogJobOf, type RecoveryJob, recoverJobOf } from '#controllers/recovery-job.ts';
+import type { SecretReader } from '#controllers/secrets/secret-reader.ts';
 import type { ClusterDeps } from '#controllers/shard-cluster/deps.ts';
 import { nothingOf } from '#controllers/shard-cluster/partitions.ts';
 import type { Problem } from '#controllers/shard-cluster/problems.ts';
@@ -44,12 +45,19 @@ export async function gatherRecovery(
   if (map.kind !== 'Absent') {
     return { actions: decideAfterwards(cluster, jobs.all), databases: databasesOf(jobs.recoveries) };
   }
-  const { sources, problem } = await sourcesOf(deps, cluster, spec, engine, signal);
+  const attempt = digest([cluster.metadata.uid, cluster.metadata.annotations?.[annotations.retry]]).slice(
+    0,
+    12,
+  );
+  // Whoever asks again has just put right what a Secret held: a try begins with what is there now.
+  const begins = !jobs.all.some(({ request }) => request === attempt);
+  const reader = begins ? readingAnew(deps.secrets) : deps.secrets;
+  const { sources, problem } = await sourcesOf(deps, reader, cluster, spec, engine, signal);
   return decideRecovery({
     cluster,
     facts: {
       spec,
-      attempt: digest([cluster.metadata.uid, cluster.metadata.annotations?.[annotations.retry]]).slice(0, 12),
+      attempt,
       problem,
       sources,
       catalogs: jobs.catalogs,
@@ -95,8 +103,18 @@ function claimsOf({ caches }: ClusterDeps, { metadata }: ShardCluster) {
   );
 }
 
+function readingAnew(secrets: SecretReader): Pick<SecretReader, 'read'> {
+  return {
+    read: (key, signal) => {
+      secrets.forget(key);
+      return secrets.read(key, signal);
+    },
+  };
+}
+
 async function sourcesOf(
   deps: ClusterDeps,
+  reader: Pick<SecretReader, 'read'>,
   cluster: ShardCluster,
   spec: RecoverySpec,
   engine: RecoveryEngine,
@@ -111,7 +129,7 @@ async function sourcesOf(
     );
   try {
     const policy = backupPolicyOf(raw);
-    const opened = await openDestinations(deps.secrets, namespace, policy.spec.destinations, signal);
+    const opened = await openDestinations(reader, namespace, policy.spec.destinations, signal);
     const [wrong] = opened.problems;
     if (wrong) return refuse(wrong.reason, `BackupPolicy ${spec.policy}: ${wrong.message}`);
     const sources = opened.destinations.flatMap(({ destination, secrets }, index): RecoverySource[] => {
