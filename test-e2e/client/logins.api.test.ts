@@ -58,6 +58,10 @@ async function openLogin(generation: number): Promise<void> {
   );
 }
 
+async function dropLogin(generation: number): Promise<void> {
+  await fleet.sql('social-0', `DROP OWNED BY ${login(generation)}; DROP ROLE ${login(generation)}`);
+}
+
 describe('a change of writers that is announced', () => {
   it('is prepared for, and costs nobody a session when it comes', async () => {
     const { open, opened, whoAmI } = await busyClient();
@@ -82,7 +86,7 @@ describe('a change of writers that is announced', () => {
     announce(nothingComing);
     await expect.poll(() => open.get(next), { timeout: 20_000 }).toBe(0);
     expect(await whoAmI()).toBe(now);
-    await fleet.sql('social-0', `DROP OWNED BY ${next}; DROP ROLE ${next}`);
+    await dropLogin(current() + 1);
   });
 
   it('disturbs no call while nobody can use the login yet', async () => {
@@ -98,17 +102,12 @@ describe('a change of writers that is announced', () => {
 });
 
 describe('a login that is dropped under its sessions', () => {
-  const dropped = async (): Promise<void> => {
-    const name = login(current());
-    await fleet.sql('social-0', `DROP OWNED BY ${name}; DROP ROLE ${name}`);
-  };
-
   it('is told by the server in one way only', async () => {
     const { whoAmI } = await busyClient();
     await openLogin(current() + 1);
     const session = await fleet.superuser('social-0');
     await session.query(`SET SESSION AUTHORIZATION ${login(current())}`);
-    await dropped();
+    await dropLogin(current());
     await expect(session.query('SELECT current_user')).rejects.toMatchObject({
       code: '42704',
       routine: 'GetUserNameFromId',
@@ -121,7 +120,7 @@ describe('a login that is dropped under its sessions', () => {
   it('is a stale one: the call waits for the map and is repeated', async () => {
     const { whoAmI } = await busyClient();
     await openLogin(current() + 1);
-    await dropped();
+    await dropLogin(current());
     const answers = Promise.all([whoAmI(), whoAmI(), whoAmI()]);
     await new Promise(resolve => setTimeout(resolve, 100));
     fleet.publish(bumpGeneration(fleet.map, 'social-0', 'write'));
