@@ -17,7 +17,12 @@ test('without numbers of its own, two sessions that make way for replicas and co
 });
 
 test('the limit is that of the whole migration', () => {
-  const pace = paceWith({ maxBytesPerSecond: '30Mi', parallel: 4, maxReplicaLag: '1Gi', maxCommitLatency: '1s' });
+  const pace = paceWith({
+    maxBytesPerSecond: '30Mi',
+    parallel: 4,
+    maxReplicaLag: '1Gi',
+    maxCommitLatency: '1s',
+  });
   expect(paceOf(pace, 3)).toEqual({
     parallel: 4,
     maxBytesPerSecond: 10 * 2 ** 20,

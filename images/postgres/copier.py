@@ -7,47 +7,24 @@ transaction. It ends when its row of `copy` is gone. Rows are written under a re
 changes of the application."""
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
 
 import psycopg2
-from psycopg2.extensions import parse_dsn
 
+import copy_source
 import pacing
+from copy_source import FORMS, UNLIMITED, SourceAway
+from supervisor import log
 
-PIECE = 64 * 1024
 TICK_SECONDS = 1.0
 # After a failure, longer each time.
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 5.0
-# Words of a connection that have a variable of their own: what is an argument can be seen by others.
-VARIABLES = {
-    'host': 'PGHOST', 'hostaddr': 'PGHOSTADDR', 'port': 'PGPORT', 'dbname': 'PGDATABASE', 'user': 'PGUSER',
-    'password': 'PGPASSWORD', 'sslmode': 'PGSSLMODE', 'sslrootcert': 'PGSSLROOTCERT', 'options': 'PGOPTIONS',
-    'connect_timeout': 'PGCONNECT_TIMEOUT',
-}
-
-# Lag of the source's slowest replica; a commit that changes nothing follows it, and is timed.
-LAG = "SELECT max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::float8 FROM pg_stat_replication WHERE application_name !~ '^sw_'"
-COMMIT = "SELECT pg_logical_emit_message(true, 'shardwright', '')"
-
 CLAIM = """SELECT r.number, r.first, r.past, c.tables->r.item, c.snapshot
 FROM shardwright.copy_range r JOIN shardwright.copy c USING (transfer)
 WHERE r.transfer = %s AND r.rows IS NULL ORDER BY r.number LIMIT 1 FOR UPDATE OF r SKIP LOCKED"""
-
-
-class SourceAway(Exception):
-    """The source cannot be reached for now: nobody's fault, and no reason to give up."""
-
-
-class Refused(Exception):
-    """The source said no."""
-
-
-def log(message):
-    print(f'copier: {message}', flush=True)
 
 
 class Copier:
@@ -57,18 +34,15 @@ class Copier:
         self._bucket = pacing.Bucket(time.monotonic())
         self._parallel = 0
         self._workers = {}
-        self._children = set()
-        self._lock = threading.Lock()
-        self._seen = (None, None)
-        self._probing = None
+        self._source = None
 
     def connect(self, name, **settings):
-        options = ' '.join(f'-c {key}={value}' for key, value in settings.items())
-        return psycopg2.connect(**self._here, application_name=f'{name}_{self._transfer}',
-                                options=f'-c search_path=pg_catalog -c lock_timeout=0 -c log_min_error_statement=panic {options}')
+        always = {'log_min_error_statement': 'panic', 'lock_timeout': '0', **FORMS}
+        options = ' '.join(f'-c {key}={value}' for key, value in {**always, **settings}.items())
+        return psycopg2.connect(**self._here, application_name=f'{name}_{self._transfer}', options=options)
 
     def run(self):
-        watch = self.connect('shardwright_copier', statement_timeout='30s')
+        watch = self.connect('shardwright_copier', **UNLIMITED)
         watch.autocommit = True
         cursor = watch.cursor()
         cursor.execute('SELECT pg_try_advisory_lock(hashtextextended(%s, 0))', ('shardwright copier ' + self._transfer,))
@@ -78,8 +52,7 @@ class Copier:
         found = cursor.fetchone()
         if not found:
             return
-        self._source = parse_dsn(found[0])
-        threading.Thread(target=self._probe, daemon=True).start()
+        self._source = copy_source.Source(found[0], f'shardwright_copy_{self._transfer}')
         allowed, before, at = None, 0, time.monotonic()
         fresh = True
         while True:
@@ -93,7 +66,7 @@ class Copier:
             if fresh:
                 allowed = limit
             else:
-                allowed = pacing.next_allowed(allowed, limit, measured, pacing.is_strained(pace, *self._look(now)))
+                allowed = pacing.next_allowed(allowed, limit, measured, pacing.is_strained(pace, *self._source.strain(now)))
             before, at, fresh = spent, now, False
             self._bucket.allow(now, allowed)
             self._parallel = pace['parallel']
@@ -123,21 +96,20 @@ class Copier:
         pause = FIRST_PAUSE
         while index < self._parallel:
             try:
-                with_rows = self._session(index)
-                if not with_rows:
+                if not self._session(index):
                     return
                 pause = FIRST_PAUSE
             except SourceAway as error:
                 log(error)
-            except (psycopg2.Error, Refused) as error:
-                self._tell(error)
-            except BaseException as error:  # a thread that ends unseen would leave the copy standing still
+            except Exception as error:  # whatever it was: a copy that stands still says why
                 self._tell(error)
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _tell(self, error):
-        message = ' '.join(str(error).split())[:500]
+        # What a database says beyond the first line may be a row's content.
+        first = error.diag.message_primary if isinstance(error, psycopg2.Error) else None
+        message = ' '.join((first or str(error)).split())[:500]
         log(message)
         try:
             session = self.connect('shardwright_copy', statement_timeout='10s')
@@ -152,7 +124,7 @@ class Copier:
 
     def _session(self, index):
         """Copies range after range. False: there is none left for it."""
-        session = self.connect('shardwright_copy', session_replication_role='replica', statement_timeout='0')
+        session = self.connect('shardwright_copy', session_replication_role='replica', **UNLIMITED)
         try:
             name = f'sw_{self._transfer}_c{index}'
             with session, session.cursor() as cursor:
@@ -173,26 +145,16 @@ class Copier:
 
     def _copy(self, cursor, number, first, past, table, snapshot):
         until = '' if past is None else f" AND ctid < '({past},0)'"
-        script = f"""\\set ON_ERROR_STOP on
-\\set VERBOSITY terse
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-SET TRANSACTION SNAPSHOT '{snapshot}';
-SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL search_path = pg_catalog;
-COPY (SELECT {table['columns']} FROM ONLY {table['from']} WHERE ctid >= '({first},0)'{until} AND ({table['filter']})) TO STDOUT;
-"""
-        child = self._start(script)
+        where = f"ctid >= '({first},0)'{until} AND ({table['filter']})"
+        child = self._source.read(snapshot, f"SELECT {table['columns']} FROM ONLY {table['from']} WHERE {where}")
         try:
-            # Nothing of it is kept unless the source says that it was all.
-            cursor.copy_expert(f"COPY {table['into']} ({table['columns']}) FROM STDIN", Paced(child.stdout, self._bucket), PIECE)
+            into = f"COPY {table['into']} ({table['columns']}) FROM STDIN"
+            cursor.copy_expert(into, copy_source.Paced(child.stdout, self._bucket), copy_source.PIECE)
             rows = cursor.rowcount
-            said = child.stderr.read().decode(errors='replace')
-            code = child.wait()
+            # Nothing of it is kept unless the source says that it was all.
+            self._source.confirm(child)
         finally:
-            self._end(child)
-        if code == 2:
-            raise SourceAway(said.strip())
-        if code != 0:
-            raise Refused(f'the source: {said.strip()}')
+            self._source.end(child)
         cursor.execute('UPDATE shardwright.copy_range SET rows = %s WHERE transfer = %s AND number = %s',
                        (rows, self._transfer, number))
         self._finish(cursor)
@@ -203,84 +165,15 @@ COPY (SELECT {table['columns']} FROM ONLY {table['from']} WHERE ctid >= '({first
         cursor.execute('SELECT FROM shardwright.copy_range WHERE transfer = %s AND rows IS NULL LIMIT 1', (self._transfer,))
         if cursor.rowcount:
             return
-        cursor.execute("""UPDATE shardwright.transfer t SET copier = jsonb_build_object('bytes', greatest(c.bytes, %s), 'fastest', c.fastest)
+        cursor.execute("""UPDATE shardwright.transfer t
+            SET copier = jsonb_build_object('bytes', greatest(c.bytes, %s), 'fastest', c.fastest)
             FROM shardwright.copy c WHERE c.transfer = t.id AND t.id = %s""", (self._bucket.spent(), self._transfer))
         cursor.execute(f'ALTER SUBSCRIPTION sw_{self._transfer}_f ENABLE')
         cursor.execute('DELETE FROM shardwright.copy WHERE transfer = %s', (self._transfer,))
 
-    def _start(self, script):
-        environment = {**os.environ, **{VARIABLES[word]: value for word, value in self._source.items() if word in VARIABLES}}
-        environment['PGAPPNAME'] = f'shardwright_copy_{self._transfer}'
-        others = ' '.join(f"{word}='{value}'" for word, value in self._source.items() if word not in VARIABLES)
-        child = subprocess.Popen(['psql', '--no-psqlrc', '--quiet', '--no-password', '--file=-', others or 'application_name='],
-                                 env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        with self._lock:
-            self._children.add(child)
-        try:
-            child.stdin.write(script.encode())
-            child.stdin.close()
-        except BrokenPipeError:
-            # It has ended already: its exit says why.
-            pass
-        return child
-
-    def _end(self, child):
-        child.kill()
-        child.wait()
-        child.stdout.close()
-        child.stderr.close()
-        with self._lock:
-            self._children.discard(child)
-
     def close(self):
-        with self._lock:
-            for child in self._children:
-                child.kill()
-
-    def _probe(self):
-        """Looks at the source's replicas and times a commit, once a second, on a connection of its own."""
-        session = None
-        while True:
-            try:
-                if session is None:
-                    session = psycopg2.connect(**{**self._source, 'application_name': f'shardwright_copy_{self._transfer}'})
-                    session.autocommit = True
-                with session.cursor() as cursor:
-                    cursor.execute(LAG)
-                    lag = cursor.fetchone()[0]
-                    began = self._probing = time.monotonic()
-                    cursor.execute(COMMIT)
-                    self._seen = (lag, (time.monotonic() - began) * 1000)
-            except psycopg2.Error as error:
-                log(error)
-                self._seen = (None, None)
-                if session is not None:
-                    session.close()
-                session = None
-            self._probing = None
-            time.sleep(TICK_SECONDS)
-
-    def _look(self, now):
-        lag, latency = self._seen
-        began = self._probing
-        # A commit that is still waited for has taken at least so long.
-        return lag, latency if began is None else max(latency or 0.0, (now - began) * 1000)
-
-
-class Paced:
-    """What psycopg2 reads rows from."""
-
-    def __init__(self, stream, bucket):
-        self._number = stream.fileno()
-        self._bucket = bucket
-
-    def read(self, _size=PIECE):
-        piece = os.read(self._number, PIECE)
-        wait = self._bucket.spend(time.monotonic(), len(piece)) if piece else 0.0
-        while wait > 0:
-            time.sleep(min(wait, 0.2))
-            wait = self._bucket.due(time.monotonic())
-        return piece
+        if self._source is not None:
+            self._source.close()
 
 
 def main():
@@ -293,7 +186,8 @@ def main():
     except psycopg2.Error as error:
         log(f'ends: {error}')
         status = 1
-    copier.close()
+    finally:
+        copier.close()
     # Threads that still wait for something have nothing to say any more.
     sys.stdout.flush()
     os._exit(status)

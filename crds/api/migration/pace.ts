@@ -11,13 +11,17 @@ const speed = withRules(quantity, {
 export const pace = z.object({
   maxBytesPerSecond: speed
     .exactOptional()
-    .describe('Bytes of rows that the whole migration may copy in a second, such as 20Mi; no limit if absent.'),
+    .describe(
+      'Bytes of rows that the whole migration may copy in a second, such as 20Mi; no limit if absent.',
+    ),
   parallel: z
     .int()
     .min(1)
     .max(8)
     .default(2)
-    .describe('Sessions that copy at once from one shard to another, large tables by ranges of their blocks.'),
+    .describe(
+      'Sessions that copy at once from one shard to another, large tables by ranges of their blocks.',
+    ),
   maxReplicaLag: quantity
     .prefault('64Mi')
     .describe('Write-ahead log that a replica of the source may be behind; beyond it the copy slows down.'),

@@ -24,13 +24,13 @@ CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NULL, upper text GENERA
   number bigint GENERATED ALWAYS AS IDENTITY, dropped int, doc jsonb);
 ALTER TABLE users DROP COLUMN dropped;
 CREATE INDEX by_name ON users (name);
-CREATE TABLE "Odd ""names""" ("user" bigint, "a:b" text, at timestamptz DEFAULT '2026-01-01', PRIMARY KEY ("user", "a:b"));
+CREATE TABLE odd ("user" bigint, "a:b" text, at timestamptz DEFAULT '2026-01-01', PRIMARY KEY ("user", "a:b"));
 CREATE TABLE events (user_id bigint, at int, kind text, PRIMARY KEY (user_id, at)) PARTITION BY RANGE (at);
 CREATE TABLE events_old PARTITION OF events FOR VALUES FROM (0) TO (50);
-CREATE TABLE events_new PARTITION OF events DEFAULT;`;
+CREATE TABLE "Events: new" PARTITION OF events DEFAULT;`;
 const tables = [
   { name: 'users', key: 'id' },
-  { name: 'Odd "names"', key: 'user' },
+  { name: 'odd', key: 'user' },
   { name: 'events', key: 'user_id' },
 ];
 const ROWS = 60_000;
@@ -51,7 +51,7 @@ const contents = (pair: Pair, end: 'source' | 'target', moving: string) =>
     pair[end].admin,
     `SELECT jsonb_build_object(
        'users', (SELECT jsonb_build_array(count(*), sum(hashtextextended(t::text, 0))) FROM users t WHERE ${moving.replaceAll('KEY', 'id')}),
-       'odd', (SELECT jsonb_build_array(count(*), sum(hashtextextended(t::text, 0))) FROM "Odd ""names""" t WHERE ${moving.replaceAll('KEY', '"user"')}),
+       'odd', (SELECT jsonb_build_array(count(*), sum(hashtextextended(t::text, 0))) FROM odd t WHERE ${moving.replaceAll('KEY', '"user"')}),
        'events', (SELECT jsonb_build_array(count(*), sum(hashtextextended(t::text, 0))) FROM events t WHERE ${moving.replaceAll('KEY', 'user_id')}))`,
   );
 const moving = '(hashint8extended(KEY, 0) & 255) >= 128';
@@ -66,7 +66,7 @@ describe('by ranges of blocks', () => {
     pair = await Pair.start(schema, { tables }, { source: slots(0, 255), target: none });
     await pair.source.admin.query(`
 INSERT INTO users (id, name, doc) SELECT n, 'name ' || n, jsonb_build_object('text', E'back\\\\slash\\ttab', 'n', n) FROM generate_series(1, ${ROWS}) n;
-INSERT INTO "Odd ""names""" SELECT n, 'text ' || n FROM generate_series(1, ${ROWS}) n;
+INSERT INTO odd SELECT n, 'text ' || n FROM generate_series(1, ${ROWS}) n;
 INSERT INTO events SELECT n, m * 25, repeat('k', 50) FROM generate_series(1, ${ROWS / 2}) n, generate_series(1, 3) m;
 -- Blocks that hold what was and what is.
 UPDATE users SET name = name || '!' WHERE id % 3 = 0;
@@ -221,6 +221,41 @@ DELETE FROM events WHERE user_id % 7 = 0`);
     await session.startForward();
     await streaming();
     await same();
+    await cleanAll(session, 'target');
+  });
+
+  test('a source under strain slows it down', async () => {
+    await halfway();
+    await session[Symbol.asyncDispose]();
+    // Every commit takes longer than no time at all.
+    session = await pair.open({ ...transfer, pace: { ...slow, maxCommitLatencyMs: 0 } });
+    const allowed = async () => {
+      await session.observe();
+      return Number(await value(pair.target.admin, 'SELECT allowed FROM shardwright.copy'));
+    };
+    await until('slow', allowed, rate => rate === 64 * 1024);
+    await faster();
+    await streaming();
+    await same();
+    await cleanAll(session, 'target');
+  });
+
+  test.each(['begun again', 'undone'])('cut off before the subscription is made, it is %s', async how => {
+    await session.prepare();
+    const mover = `shardwright_mover_${transfer.id}`;
+    await pair.source.admin.query(`ALTER ROLE ${mover} CONNECTION LIMIT 0`);
+    await expect(session.startForward()).rejects.toMatchObject({ code: 'TransferFailed' });
+    const { forward, ends } = await session.observe();
+    expect(forward).toEqual({ kind: 'Absent' });
+    expect(ends.source.traces).toEqual(
+      expect.arrayContaining([`slot sw_${transfer.id}_f`, `session shardwright_snapshot_${transfer.id}`]),
+    );
+    await pair.source.admin.query(`ALTER ROLE ${mover} CONNECTION LIMIT 20`);
+    if (how === 'begun again') {
+      await session.startForward();
+      await streaming();
+      await same();
+    }
     await cleanAll(session, 'target');
   });
 
