@@ -22,6 +22,9 @@ TICK_SECONDS = 1.0
 # After a failure, longer each time.
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 5.0
+# Each session has an origin, and subscriptions need theirs: with fewer left than these only the first one works.
+RESERVED_ORIGINS = 4
+ROOM = "SELECT current_setting('max_replication_slots')::int - count(*) FROM pg_replication_origin"
 CLAIM = """SELECT r.number, r.first, r.past, c.tables->r.item, c.snapshot
 FROM shardwright.copy_range r JOIN shardwright.copy c USING (transfer)
 WHERE r.transfer = %s AND r.rows IS NULL ORDER BY r.number LIMIT 1 FOR UPDATE OF r SKIP LOCKED"""
@@ -70,7 +73,7 @@ class Copier:
             before, at, fresh = spent, now, False
             self._bucket.allow(now, allowed)
             self._parallel = pace['parallel']
-            self._hire()
+            self._hire(cursor)
             time.sleep(TICK_SECONDS)
 
     def _account(self, cursor, count, measured, allowed):
@@ -86,11 +89,19 @@ class Copier:
         cursor.execute("SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname ~ %s",
                        (f'^sw_{self._transfer}_c[0-9]+$',))
 
-    def _hire(self):
-        for index in range(self._parallel):
-            if index not in self._workers or not self._workers[index].is_alive():
-                self._workers[index] = threading.Thread(target=self._work, args=(index,), daemon=True)
-                self._workers[index].start()
+    def _hire(self, cursor):
+        missing = [index for index in range(self._parallel)
+                   if index not in self._workers or not self._workers[index].is_alive()]
+        if not missing:
+            return
+        cursor.execute(ROOM)
+        room = cursor.fetchone()[0] - RESERVED_ORIGINS
+        for index in missing:
+            if index > 0 and room <= 0:
+                continue
+            room -= 1
+            self._workers[index] = threading.Thread(target=self._work, args=(index,), daemon=True)
+            self._workers[index].start()
 
     def _work(self, index):
         pause = FIRST_PAUSE
