@@ -246,7 +246,7 @@ DELETE FROM events WHERE user_id % 7 = 0`);
     await session.prepare();
     const mover = `shardwright_mover_${transfer.id}`;
     await pair.source.admin.query(`ALTER ROLE ${mover} NOLOGIN`);
-    await expect(session.startForward()).rejects.toMatchObject({ code: 'TransferFailed' });
+    await expect(session.startForward()).rejects.toMatchObject({ code: 'Unreachable' });
     const { forward, ends } = await session.observe();
     expect(forward).toEqual({ kind: 'Absent' });
     expect(ends.source.traces).toEqual(
