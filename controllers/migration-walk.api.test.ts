@@ -59,7 +59,12 @@ test('killed at points of a move between real servers, it ends whole', { timeout
   let [from, to] = ['fleet-0', 'fleet-1'];
   let [walks, killed] = [0, true];
   for (let n = 0; killed; n += STRIDE) {
-    killed = await walk(fleet, databases, n, { from, to, ranges: [{ first: 0, last: 31 }] });
+    // One walk after the other the database makes the first copy, or the copier.
+    const pace = walks % 2 === 0 ? {} : { pace: { maxBytesPerSecond: '1Mi' } };
+    killed = await walk(fleet, databases, n, {
+      slots: { from, to, ranges: [{ first: 0, last: 31 }] },
+      ...pace,
+    });
     walks++;
     [from, to] = [to, from];
     const moved = `${slot} < 32`;
@@ -80,7 +85,7 @@ async function walk(
   fleet: Harness,
   databases: RealDatabases,
   killBefore: number,
-  slots: object,
+  spec: object,
 ): Promise<boolean> {
   const { client, namespace } = fleet;
   const name = `walk-${killBefore}`;
@@ -100,7 +105,7 @@ async function walk(
     apiVersion: ShardMigrations.apiVersion,
     kind: ShardMigrations.kind,
     metadata: { namespace, name },
-    spec: { cluster: { name: 'fleet' }, rollbackWindow: '1ms', slots },
+    spec: { cluster: { name: 'fleet' }, rollbackWindow: '1ms', ...spec },
   });
   begun = true;
   await eventually(
@@ -131,9 +136,11 @@ async function leftIn(database: Awaited<ReturnType<RealDatabases['client']>>): P
     SELECT 'publication ' || pubname AS what FROM pg_publication
     UNION ALL SELECT 'subscription ' || subname FROM pg_subscription
     UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots
+    UNION ALL SELECT 'replication origin ' || roname FROM pg_replication_origin
     UNION ALL SELECT 'policy ' || policyname FROM pg_policies WHERE schemaname = 'public'
     UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = 'public.t'::regclass
     UNION ALL SELECT 'login ' || rolname FROM pg_roles WHERE rolname LIKE 'shardwright_mover%'
+    UNION ALL SELECT 'session ' || application_name FROM pg_stat_activity WHERE application_name LIKE 'shardwright\\_%'
     UNION ALL SELECT 'journal ' || id FROM shardwright.transfer`);
   return rows.map(({ what }) => what);
 }

@@ -35,6 +35,20 @@ export interface Transfer {
   readonly tables: readonly TransferTable[];
   /** With geo: the column that holds the region. */
   readonly regionColumn?: string;
+  /** How the first copy is to be made; as the database makes it if absent. It may change while the copy is made. */
+  readonly pace?: CopyPace;
+}
+
+/** Limits of a first copy. */
+export interface CopyPace {
+  /** Sessions that copy at once. */
+  readonly parallel: number;
+  /** Bytes of rows in a second, of all sessions together; as many as there are if absent. */
+  readonly maxBytesPerSecond?: number;
+  /** Write-ahead log that a replica of the source may be behind before the copy slows down, in bytes. */
+  readonly maxReplicaLagBytes: number;
+  /** How long a commit at the source may take before the copy slows down, in milliseconds. */
+  readonly maxCommitLatencyMs: number;
 }
 
 export interface TransferEnd {

@@ -74,7 +74,7 @@ async function interruptible(
   using unchanged = whileUnchanged(deps.caches.shardMigrations, raw);
   const deadline = AbortSignal.timeout(deps.comparisonMs);
   const signal = AbortSignal.any([context.signal, unchanged.signal, deadline]);
-  await using sessions = new TransferSessions(deps, facts.migration, signal);
+  await using sessions = new TransferSessions(deps, facts, signal);
   try {
     // Whatever hangs, even where no signal reaches: the next pass begins anew.
     await Promise.race([work(sessions), aborted(signal)]);

@@ -11,14 +11,23 @@ import { fence, publish } from './carry-out-switch.ts';
 import type { Action } from './decision.ts';
 import { markOf } from './mark.ts';
 import { emit, fleetOf, type Outcome, type Pass, planOf, sessionOf, uidOf } from './pass.ts';
+import { isOutage } from './sessions.ts';
 
 /** Throws EngineError, CredentialsMissingError, KubeError and the map's errors: whatever was done stays done. */
 export async function carryOut(pass: Pass, actions: readonly Action[]): Promise<void> {
+  let failure: Error | undefined;
   for (const action of actions) {
     pass.context.signal.throwIfAborted();
     pass.deps.onAction?.(action);
-    if ((await carryOutOne(pass, action)) === 'Stop') return;
+    try {
+      if ((await carryOutOne(pass, action)) === 'Stop') return;
+    } catch (error) {
+      // What cleaning up one transfer waits for, another may hold until it is cleaned up: tables that it copies.
+      if (action.kind !== 'CleanUp' || !isOutage(error)) throw error;
+      failure ??= error;
+    }
   }
+  if (failure) throw failure;
 }
 
 async function carryOutOne(pass: Pass, action: Action): Promise<Outcome> {

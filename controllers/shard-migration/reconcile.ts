@@ -41,7 +41,7 @@ async function reconcile(
 ): Promise<ReconcileResult> {
   const objects = gatherObjects(deps, raw);
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(deps.sessionMs)]);
-  await using sessions = new TransferSessions(deps, objects.migration, signal);
+  await using sessions = new TransferSessions(deps, objects, signal);
   const facts: MigrationFacts = { ...objects, transfers: await observe(objects, sessions) };
   const decision = decideMigration(facts, deps.clock.now());
   const status = new StatusWriter(deps, raw, facts.status, context.signal);

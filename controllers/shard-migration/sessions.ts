@@ -5,6 +5,8 @@ import type { ShardMigration } from '#crds/api/shard-migration.ts';
 import { EngineError, UnreachableError } from '#engines/errors.ts';
 import type { End, Transfer, TransferEnd, TransferSession } from '#engines/migration.ts';
 import type { MigrationDeps, ShardAccess } from './deps.ts';
+import type { MigrationFacts } from './facts.ts';
+import { paceOf } from './pace.ts';
 
 type ShardFacts = NonNullable<ReturnType<ShardAccess['find']>>;
 
@@ -13,12 +15,19 @@ const ENDS = ['source', 'target'] as const;
 export class TransferSessions implements AsyncDisposable {
   readonly #deps: MigrationDeps;
   readonly #migration: ShardMigration;
+  /** Transfers that share what spec.pace allows. */
+  readonly #sharing: number;
   readonly #signal: AbortSignal;
   readonly #open = new Map<string, Promise<TransferSession>>();
 
-  constructor(deps: MigrationDeps, migration: ShardMigration, signal: AbortSignal) {
+  constructor(
+    deps: MigrationDeps,
+    { migration, status }: Pick<MigrationFacts, 'migration' | 'status'>,
+    signal: AbortSignal,
+  ) {
     this.#deps = deps;
     this.#migration = migration;
+    this.#sharing = status.transfers?.length ?? 1;
     this.#signal = signal;
   }
 
@@ -78,6 +87,7 @@ export class TransferSessions implements AsyncDisposable {
 
   #transfer(plan: MigrationTransfer, { shard }: ShardFacts): Transfer {
     const { keyType, tables, geoColumn } = shard.spec.sharding;
+    const { pace } = this.#migration.spec;
     return {
       id: plan.id,
       migration: this.#migration.metadata.name,
@@ -89,6 +99,7 @@ export class TransferSessions implements AsyncDisposable {
         reference || key === undefined ? [] : [{ name, key }],
       ),
       ...(geoColumn === undefined ? {} : { regionColumn: geoColumn }),
+      ...(pace && { pace: paceOf(pace, this.#sharing) }),
     };
   }
 }

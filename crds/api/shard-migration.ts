@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { duration, localReference, metadata } from './common.ts';
 import { cutover } from './migration/cutover.ts';
 import { merge, move, operations, slots, split } from './migration/operations.ts';
+import { pace } from './migration/pace.ts';
 import { shardMigrationStatus } from './migration/status.ts';
 import { apiVersion } from './names.ts';
 import { parseObject } from './parse.ts';
@@ -21,6 +22,11 @@ export const shardMigrationSpec = withRules(
       .describe('Move a shard to another region, or onto another storage class. Immutable.'),
     slots: slots.exactOptional().describe('Move slots between two shards. Immutable.'),
     cutover: cutover.prefault({}).describe('When and how ownership changes.'),
+    pace: pace
+      .exactOptional()
+      .describe(
+        'How fast rows are copied, and what that makes way for. May be changed while they are. If absent the database copies as it does: a table at a time to a session, as fast as it can.',
+      ),
     preflight: z
       .object({
         ignore: listSet(z.array(z.string().min(1).max(64)).max(64))

@@ -14,6 +14,8 @@ export interface ConnectionTarget {
   readonly database: string;
   /** Settings for the whole session. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** It takes commands of the replication protocol too. */
+  readonly replication?: boolean;
 }
 
 /** Statements of the operator's own are short; one that waits for a lock must not hold a reconcile for ever. */
@@ -33,7 +35,7 @@ export const administrative: Readonly<Record<string, string>> = {
 export async function connect(target: ConnectionTarget, signal: AbortSignal): Promise<Client> {
   signal.throwIfAborted();
   const options = Object.entries(target.settings ?? {}).map(([name, value]) => `-c ${name}=${value}`);
-  const config: ClientConfig = {
+  const config: ClientConfig & { replication?: string } = {
     host: target.host,
     port: target.port ?? ports.postgresql,
     user: target.user,
@@ -46,6 +48,7 @@ export async function connect(target: ConnectionTarget, signal: AbortSignal): Pr
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     ssl: { ca: target.ca, servername: target.serverName, minVersion: 'TLSv1.2' },
+    ...(target.replication && { replication: 'database' }),
   };
   const client = new Client(config);
   // A lost connection is reported by the query that it breaks; without a listener it would end the process.

@@ -82,6 +82,36 @@ CREATE TABLE IF NOT EXISTS shardwright.deferred_index (
   message text,
   PRIMARY KEY (transfer, definition)
 );
+-- A first copy that the copier makes, and its ranges of blocks. While a row stands here its stream is still to be switched on.
+CREATE TABLE IF NOT EXISTS shardwright.copy (
+  transfer text PRIMARY KEY REFERENCES shardwright.transfer ON DELETE CASCADE,
+  -- Of the source, for as long as a session there holds it.
+  snapshot text NOT NULL,
+  -- {"parallel", "maxBytesPerSecond", "maxReplicaLagBytes", "maxCommitLatencyMs"}
+  pace jsonb NOT NULL,
+  -- [{"from", "into", "columns", "filter"}]: names and expressions as SQL.
+  tables jsonb NOT NULL,
+  -- The copier's account: bytes read, the most in a second, how many a second it allows itself now.
+  bytes bigint NOT NULL DEFAULT 0,
+  fastest bigint NOT NULL DEFAULT 0,
+  allowed bigint,
+  -- Since a range was last copied.
+  failures int NOT NULL DEFAULT 0,
+  message text
+);
+CREATE TABLE IF NOT EXISTS shardwright.copy_range (
+  transfer text NOT NULL REFERENCES shardwright.copy ON DELETE CASCADE,
+  number int NOT NULL,
+  item int NOT NULL,
+  first bigint NOT NULL,
+  -- The first block that is no part of it; null: to the end.
+  past bigint,
+  -- Null until it is copied.
+  rows bigint,
+  PRIMARY KEY (transfer, number)
+);
+-- {"bytes", "fastest"}: the copier's account when it had done.
+ALTER TABLE shardwright.transfer ADD COLUMN IF NOT EXISTS copier jsonb;
 -- A row written here on one side and read on the other proves that all before it has arrived.
 CREATE TABLE IF NOT EXISTS shardwright.marker (
   transfer text NOT NULL,

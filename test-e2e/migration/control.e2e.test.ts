@@ -72,6 +72,20 @@ describe('a manual cutover', () => {
   });
 });
 
+describe('a pace', () => {
+  it('has the copier copy in ranges, which writes keep out of and leave nothing behind', async () => {
+    const ns = space.current;
+    const load = await startLoad(ns, { ballastPerOwner: 200, seed: 7 });
+    const owned = (await slotsOf('fleet-0')) ?? 0;
+    await ns.apply(
+      migration('paced', { ...operation, pace: { maxBytesPerSecond: '1Mi', parallel: 2, maxCommitLatency: '10s' } }),
+    );
+    await endedAs(ns, 'paced', 'Completed');
+    await cleanAfter(ns, before, await nothingWentWrong('paced copy', load));
+    expect(await slotsOf('fleet-0')).toBe(owned - 100);
+  });
+});
+
 describe('suspend', () => {
   it('stays where it is while changes go on being copied, and a second migration waits for the shard', async () => {
     const ns = space.current;

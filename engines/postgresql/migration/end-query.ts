@@ -2,6 +2,8 @@
 
 import type { Client } from 'pg';
 import { z } from 'zod';
+import { copierName, originPattern } from './copier/job.ts';
+import { holderName } from './copier/snapshot.ts';
 import { journalSql } from './journal.ts';
 import { moverLogin, policyName, type Stream, streamName, streams } from './names.ts';
 import { standbySlot } from './standbys.ts';
@@ -38,6 +40,19 @@ const endState = z.object({
   subscriptions: z.record(z.string(), subscription),
   slots: z.record(z.string(), slot),
   copySlots: z.array(z.string()),
+  /** What the copier has to do and has done; null when it has nothing to do. */
+  copy: z
+    .object({
+      running: z.boolean(),
+      rows: z.number(),
+      bytes: z.number(),
+      failures: z.number(),
+      message: z.string().nullable(),
+    })
+    .nullable(),
+  /** Somebody holds the snapshot that the copier reads. */
+  holder: z.boolean(),
+  origins: z.array(z.string()),
   deferred: z.object({ count: z.number(), failures: z.number(), message: z.string().nullable() }),
   oldest: z.number(),
   replicaLag: z.number(),
@@ -79,6 +94,12 @@ SELECT jsonb_build_object(
     FROM pg_replication_slots WHERE slot_name = ANY ($2)),
   'copySlots', (SELECT coalesce(jsonb_agg(slot_name), '[]') FROM pg_replication_slots
     WHERE slot_name LIKE 'pg\\_%\\_sync\\_%\\_' || (SELECT peer FROM shardwright.transfer WHERE id = $1)),
+  'copy', (SELECT jsonb_build_object('running', EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $6),
+      'rows', (SELECT coalesce(sum(rows), 0) FROM shardwright.copy_range r WHERE r.transfer = $1), 'bytes', c.bytes,
+      'failures', c.failures, 'message', c.message)
+    FROM shardwright.copy c WHERE c.transfer = $1),
+  'holder', EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $7),
+  'origins', (SELECT coalesce(jsonb_agg(roname ORDER BY roname), '[]') FROM pg_replication_origin WHERE roname ~ $8),
   'deferred', (SELECT jsonb_build_object('count', count(*), 'failures', coalesce(max(failures), 0), 'message', max(message))
     FROM shardwright.deferred_index WHERE transfer = $1),
   'oldest', (SELECT coalesce(greatest(0, extract(epoch FROM clock_timestamp() - min(a.xact_start))), 0)
@@ -104,6 +125,9 @@ export async function queryEnd(client: Client, id: string, standbys: readonly st
       policyName(id),
       moverLogin(id),
       standbys.map(standbySlot),
+      copierName(id),
+      holderName(id),
+      originPattern(id),
     ],
   });
   return endState.parse(rows[0]?.state);
@@ -121,6 +145,9 @@ export function tracesOf(id: string, state: EndState): readonly string[] {
       ...named('slot', stream, streamName(id, stream) in state.slots),
     ]),
     ...state.copySlots.map(name => `slot ${name}`),
+    ...(state.copy ? [`copy of ${id}`] : []),
+    ...(state.holder ? [`session ${holderName(id)}`] : []),
+    ...state.origins.map(name => `replication origin ${name}`),
     ...(state.policies > 0 ? [`policy ${policyName(id)} on ${state.policies} tables`] : []),
     ...(state.hidden > 0 ? [`${state.hidden} rows of shardwright.visible`] : []),
     ...(state.deferred.count > 0 ? [`${state.deferred.count} indexes to be built`] : []),

@@ -21,6 +21,8 @@ export interface OpenEnd {
   readonly client: Client;
   /** Another such connection. End it, or leave that to the session. `settings` are added to the administrative ones. */
   open(settings?: Readonly<Record<string, string>>): Promise<Client>;
+  /** One that speaks the replication protocol as well. */
+  openReplication(): Promise<Client>;
 }
 
 export interface Ends {
@@ -59,7 +61,7 @@ export async function openEnds(
   const open = async (end: End, given: TransferEnd): Promise<OpenEnd> => {
     const { shard, target } = given;
     const serverName = serverNames(shard.metadata.name, namespaceOf(shard))[0] ?? shard.metadata.name;
-    const another = async (settings: Readonly<Record<string, string>> = {}) => {
+    const another = async (settings: Readonly<Record<string, string>> = {}, replication = false) => {
       const client = await connect(
         {
           host: target.primary.host,
@@ -70,6 +72,7 @@ export async function openEnds(
           password: target.passwords.superuser,
           database: shard.spec.engine.database,
           settings: { ...administrative, [passSetting]: 'on', ...settings },
+          replication,
         },
         signal,
       );
@@ -77,7 +80,8 @@ export async function openEnds(
       client.once('end', () => clients.delete(client));
       return client;
     };
-    return { end, shard, given, serverName, client: await another(), open: another };
+    const openReplication = () => another({}, true);
+    return { end, shard, given, serverName, client: await another(), open: another, openReplication };
   };
   const close = async () => {
     await Promise.all([...clients].map(disconnect));

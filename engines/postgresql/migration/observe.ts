@@ -5,6 +5,7 @@
  */
 import type { End, EndFacts, StreamFacts, Transfer, TransferFacts } from '#engines/migration.ts';
 import { generationOf } from '../generation-login.ts';
+import { beginCopying, setPace } from './copier/job.ts';
 import { beginBuilding, INDEX_FAILURES } from './defer-indexes.ts';
 import { type EndState, queryEnd, tracesOf } from './end-query.ts';
 import type { Ends } from './ends.ts';
@@ -20,17 +21,21 @@ export async function observe(ends: Ends, transfer: Transfer): Promise<TransferF
   const look = async (end: End) => queryEnd(ends[end].client, transfer.id, ends[end].given.standbys);
   const [source, target] = await Promise.all([look('source'), look('target')]);
   const states = { source, target };
-  await Promise.all([mend(ends, 'source', source, transfer.id), mend(ends, 'target', target, transfer.id)]);
+  await Promise.all([mend(ends, 'source', source, transfer), mend(ends, 'target', target, transfer)]);
   return facts(transfer, states);
 }
 
-async function mend(ends: Ends, end: End, state: EndState, id: string): Promise<void> {
+async function mend(ends: Ends, end: End, state: EndState, transfer: Transfer): Promise<void> {
+  const { id, pace } = transfer;
   const publishes = streams.some(
     stream => publisher(stream) === end && streamName(id, stream) in state.slots,
   );
   if (publishes && !sameList(state.standbySlots, state.wantedStandbySlots)) await keepStandbys(ends[end]);
+  if (state.copy && pace) await setPace(ends[end], id, pace);
+  if (state.copy && !state.copy.running && state.copy.failures < ERRORS) await beginCopying(ends[end], id);
   const copies = state.subscriptions[streamName(id, 'forward')]?.tables;
-  if (state.deferred.count > 0 && state.deferred.failures < INDEX_FAILURES && copies?.every(copied))
+  const isCopied = !state.copy && copies?.every(copied);
+  if (state.deferred.count > 0 && state.deferred.failures < INDEX_FAILURES && isCopied)
     await beginBuilding(ends[end], id);
   const journal = parseJournal(state.journal);
   if (journal && journal.swept !== state.timeline && (await sweepReplicas(ends[end], id))) {
@@ -124,12 +129,23 @@ function streamFacts(
     return { kind: 'Broken', reason: 'WorkerFails', message };
   }
   const { deferred } = states[subscriber(stream)];
+  const copy = stream === 'forward' ? states.target.copy : null;
+  if (copy && copy.failures >= ERRORS) {
+    return { kind: 'Broken', reason: 'CopyFails', message: `the copier failed: ${copy.message ?? ''}` };
+  }
+  // A slot that is read from shows that the copy is complete: the target was looked at before it was.
+  if (copy && !states.source.holder && !slot.active) {
+    const message = `nobody holds the snapshot at the ${at} any more that was being copied`;
+    return { kind: 'Broken', reason: 'SnapshotLost', message };
+  }
   if (stream === 'forward' && deferred.failures >= INDEX_FAILURES) {
     const message = `an index at the target cannot be built again after the copy: ${deferred.message}`;
     return { kind: 'Broken', reason: 'IndexFails', message };
   }
-  if (!follower.tables.every(copied) || (stream === 'forward' && deferred.count > 0)) {
-    return copying(follower.tables, journals[subscriber(stream)]);
+  if (copy || !follower.tables.every(copied) || (stream === 'forward' && deferred.count > 0)) {
+    return copy
+      ? copyingByRange(copy, journals.target)
+      : copying(follower.tables, journals[subscriber(stream)]);
   }
   return { kind: 'Streaming', lagBytes: slot.lagBytes ?? 0, connected: slot.active && follower.running };
 }
@@ -153,4 +169,21 @@ function copying(
     sum.bytesTotal += Math.max(size.bytes, bytes);
   }
   return { kind: 'Copying', ...sum };
+}
+
+function copyingByRange(
+  { rows, bytes }: NonNullable<EndState['copy']>,
+  journal: Journal | undefined,
+): StreamFacts {
+  const sum = { rowsDone: rows, rowsTotal: 0, bytesDone: bytes, bytesTotal: 0 };
+  for (const size of Object.values(journal?.copy ?? {})) {
+    sum.rowsTotal += size.rows;
+    sum.bytesTotal += size.bytes;
+  }
+  return {
+    kind: 'Copying',
+    ...sum,
+    rowsTotal: Math.max(sum.rowsTotal, rows),
+    bytesTotal: Math.max(sum.bytesTotal, bytes),
+  };
 }

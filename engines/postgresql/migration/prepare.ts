@@ -90,7 +90,10 @@ async function statements(end: OpenEnd, transfer: Transfer): Promise<readonly st
     `CREATE ROLE ${mover} LOGIN REPLICATION BYPASSRLS CONNECTION LIMIT 20`,
     `GRANT CONNECT ON DATABASE ${quoteIdentifier(end.shard.spec.engine.database)} TO ${mover}`,
     `GRANT USAGE ON SCHEMA shardwright, ${[...schemas].join(', ')} TO ${mover}`,
-    `GRANT SELECT ON shardwright.marker, ${quotedTables(transfer).join(', ')} TO ${mover}`,
+    // A copy reads partitions one by one.
+    `GRANT SELECT ON shardwright.marker, ${tree.map(({ name }) => name).join(', ')} TO ${mover}`,
+    // How far replicas are behind, which a copy slows down for.
+    `GRANT pg_read_all_stats TO ${mover}`,
     ...streams
       .filter(stream => publisher(stream) === end.end)
       .map(

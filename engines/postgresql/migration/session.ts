@@ -83,7 +83,13 @@ class PostgresTransfer implements TransferSession {
     return this.#both(async ends => {
       const size = await sizeOfCopy(ends.source, this.#transfer);
       await deferIndexes(ends.target, this.#transfer, this.#hooks.pace);
-      await startStream(ends, this.#transfer, 'forward', { copy: true, origin: this.#origin(), size });
+      const { pace } = this.#transfer;
+      await startStream(ends, this.#transfer, 'forward', {
+        copy: true,
+        origin: this.#origin(),
+        size,
+        ...(pace && { pace }),
+      });
     });
   }
 

@@ -1,21 +1,24 @@
 /**
- * A stream is the database's own subscription: it copies what is there, then follows. The slot is made first and the subscription
- * with its journal entry in one transaction, so what is cut off in between is a slot that the next try drops.
+ * A stream is the database's own subscription: it copies what is there, or has the copier do that, then follows. The slot is made first
+ * and the subscription with its journal entry in one transaction, so what is cut off in between is a slot that the next try drops.
  */
 
 import { randomBytes } from 'node:crypto';
 import type { Client } from 'pg';
 import { EngineError } from '#engines/errors.ts';
-import type { Transfer } from '#engines/migration.ts';
+import type { CopyPace, Transfer } from '#engines/migration.ts';
 import { scramVerifier } from '#engines/scram.ts';
 import { sqlState, transaction } from '../connection.ts';
 import { paths, ports } from '../names.ts';
 import { quoteIdentifier, quoteLiteral } from '../sql-text.ts';
+import { beginCopying, type CopyJob, jobOf, recordJob, stopCopying } from './copier/job.ts';
+import { endHolders, slotWithSnapshot } from './copier/snapshot.ts';
 import type { Ends, OpenEnd, OpenEnds } from './ends.ts';
 import { lockJournal, WrongMomentError } from './journal.ts';
 import { moverLogin, publisher, type Stream, streamName, subscriber } from './names.ts';
 import type { Pace } from './short-lock.ts';
 import { keepStandbys } from './standbys.ts';
+import { quotedTables, treeOf } from './tables.ts';
 
 /** Making a slot waits for every transaction that is running. */
 const SLOT_MS = 20_000;
@@ -32,6 +35,8 @@ export class SlotTimeoutError extends EngineError {
 
 export interface StreamOptions {
   readonly copy: boolean;
+  /** The copier makes the copy, at this pace; else the database does. */
+  readonly pace?: CopyPace;
   /** For tests of what it protects from; `none` always. */
   readonly origin: 'none' | 'any';
   /** Journal entry of a first copy: by table, what was to be copied. */
@@ -60,7 +65,8 @@ export async function startStream(
   await from.client.query(
     `ALTER ROLE ${quoteIdentifier(moverLogin(transfer.id))} PASSWORD ${quoteLiteral(verifier)}`,
   );
-  await makeSlot(from, name);
+  const job = options.copy && options.pace ? await prepareCopy(from, transfer, options.pace) : undefined;
+  if (!job) await makeSlot(from, name);
   await transaction(to.client, async () => {
     const journal = await lockJournal(to.client, transfer.id);
     if (!journal || journal.closing || !journal.prepared)
@@ -74,9 +80,32 @@ export async function startStream(
     await to.client.query(`SET LOCAL log_statement = 'none'; SET LOCAL log_min_duration_statement = -1;
       SET LOCAL log_min_duration_sample = -1; SET LOCAL pg_stat_statements.track_utility = off`);
     await to.client.query(`CREATE SUBSCRIPTION ${name} CONNECTION ${quoteLiteral(connectionText(from, transfer.id, password))}
-      PUBLICATION ${name} WITH (create_slot = false, slot_name = ${name}, failover = true, copy_data = ${options.copy},
+      PUBLICATION ${name} WITH (create_slot = false, slot_name = ${name}, failover = true, enabled = ${!job}, copy_data = ${options.copy && !job},
         origin = ${options.origin}, synchronous_commit = on, streaming = on, disable_on_error = false, run_as_owner = false)`);
+    if (job) await recordJob(to.client, transfer.id, job.snapshot, job.pace, job.found);
   });
+  if (job) await beginCopying(to, transfer.id);
+}
+
+async function prepareCopy(
+  from: OpenEnd,
+  transfer: Transfer,
+  pace: CopyPace,
+): Promise<{ readonly snapshot: string; readonly found: CopyJob; readonly pace: CopyPace }> {
+  const tree = await treeOf(from.client, quotedTables(transfer));
+  const made = await slotWithSnapshot(
+    from,
+    transfer.id,
+    tree.map(({ name }) => name),
+    SLOT_MS,
+    client => jobOf(client, transfer, pace.parallel),
+  );
+  if (!made) throw new SlotTimeoutError(slotTimeout(from));
+  return { ...made, pace };
+}
+
+function slotTimeout({ serverName }: OpenEnd): string {
+  return `no replication slot could be made on ${serverName} within ${SLOT_MS / 1000} s`;
 }
 
 function connectionText({ serverName, given, shard }: OpenEnd, id: string, password: string): string {
@@ -103,7 +132,8 @@ function connectionText({ serverName, given, shard }: OpenEnd, id: string, passw
     .join(' ');
 }
 
-async function makeSlot({ client, serverName }: OpenEnd, name: string): Promise<void> {
+async function makeSlot(end: OpenEnd, name: string): Promise<void> {
+  const { client } = end;
   try {
     await client.query(`SET statement_timeout = ${SLOT_MS}`);
     await client.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput', false, false, true)`, [
@@ -111,12 +141,7 @@ async function makeSlot({ client, serverName }: OpenEnd, name: string): Promise<
     ]);
   } catch (cause) {
     if (sqlState(cause) !== '57014') throw cause;
-    throw new SlotTimeoutError(
-      `no replication slot could be made on ${serverName} within ${SLOT_MS / 1000} s`,
-      {
-        cause,
-      },
-    );
+    throw new SlotTimeoutError(slotTimeout(end), { cause });
   } finally {
     await client.query(`RESET statement_timeout`).catch(() => undefined);
   }
@@ -144,6 +169,10 @@ export async function dropStream(
   const [from, to] = [ends[publisher(stream)], ends[subscriber(stream)]];
   const name = streamName(transfer.id, stream);
   const oid = to && (await subscriptionOf(to.client, name));
+  if (stream === 'forward') {
+    if (to) await stopCopying(to, transfer.id, pace);
+    if (from) await endHolders(from, transfer.id);
+  }
   if (to && oid !== undefined) {
     await to.client.query(`ALTER SUBSCRIPTION ${name} DISABLE`);
     await workersGone(to.client, oid, pace);

@@ -192,7 +192,15 @@ UPDATE logs SET text = '{ }' WHERE line = 2; DELETE FROM logs WHERE line = 3; UP
   },
 };
 
-describe.each(Object.entries(stories))('%s', (_, story) => {
+const copiers: Readonly<Record<string, Partial<Transfer>>> = {
+  'by the database': {},
+  'by the copier': { pace: { parallel: 3, maxReplicaLagBytes: 1e9, maxCommitLatencyMs: 1e6 } },
+};
+const cases = Object.entries(stories).flatMap(([name, story]) =>
+  Object.entries(copiers).map(([copier, over]) => ({ name: `${name}, copied ${copier}`, story, over })),
+);
+
+describe.each(cases)('$name', ({ story, over }) => {
   let pair: Pair;
   let session: TransferSession;
   const tables = story.tables.map(({ name, key }) => ({ name, key }));
@@ -204,6 +212,7 @@ describe.each(Object.entries(stories))('%s', (_, story) => {
     whole: false,
     targetEmpty: true,
     tables,
+    ...over,
   };
 
   beforeAll(async () => {

@@ -56,6 +56,8 @@ export async function startPostgres(
     'run',
     '--detach',
     '--rm',
+    // As in a member, somebody else than the server inherits orphans: it would take the end of one for a crash of its own.
+    '--init',
     '--publish=127.0.0.1::5432',
     '--tmpfs=/var/lib/postgresql:uid=999,gid=999,mode=0750',
     '--tmpfs=/tmp:uid=999,gid=999',

@@ -79,6 +79,7 @@ export async function startTwoDatabases(
       serverName: 'social-0.fleet.svc',
       client,
       open,
+      openReplication: () => Promise.reject(new Error('not here')),
     };
   };
   try {
