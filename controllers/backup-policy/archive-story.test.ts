@@ -171,6 +171,7 @@ test('a run that meets a migration has not failed; it goes on afterwards', async
 
 test.each<[string, (world: BackupWorld) => void]>([
   ['paused', world => world.annotate(world.shards, 'social-1', annotations.paused, 'true')],
+  ['being rebuilt', world => world.annotate(world.shards, 'social-1', annotations.rebuild, 'latest')],
   [
     'readonly',
     world => {
