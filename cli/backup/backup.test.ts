@@ -248,7 +248,7 @@ describe('archive', () => {
     kept: 1,
     tables: [
       {
-        table: 'public.messages',
+        table: 'messages',
         rows: 1200,
         files: 1,
         bytes: 2_097_152,

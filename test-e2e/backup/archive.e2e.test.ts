@@ -106,7 +106,7 @@ it('moves old rows to files that another reader understands, and leaves the youn
     files: 3,
     deleted: 300,
     kept: 0,
-    tables: [{ table: 'public.messages', upTo: expect.any(String) }],
+    tables: [{ table: 'messages', upTo: expect.any(String) }],
   });
   expect(await sql('SELECT count(*), min(id), max(id) FROM messages')).toEqual(['50|1001|1050']);
   const found = await archived();
