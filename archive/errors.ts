@@ -69,3 +69,17 @@ export class ManifestError extends ArchiveError {
   readonly remedy =
     'Restore the manifest from an older version of the object, or move the folder away to begin anew.';
 }
+
+const forPeople: ReadonlySet<string> = new Set([
+  'UnsuitableTable',
+  'ReferencedRows',
+  'BadManifest',
+  'ArchiveMismatch',
+] satisfies ArchiveCode[]);
+
+/** Whether what ended a run with this code stays until a person has put something right. */
+export function needsPerson(code: string): boolean {
+  return forPeople.has(code);
+}
+
+type ArchiveCode = (UnsuitableTableError | ReferencedRowsError | ManifestError | MismatchError)['code'];

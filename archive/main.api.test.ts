@@ -14,7 +14,7 @@ import { path, World } from './testing/world.ts';
 
 const days = 30;
 const table = 'public.messages';
-const within = `${path}/archive/${table}/social-0/`;
+const within = `${path}/rows/${table}/social-0/`;
 
 let world: World;
 let folder: string;

@@ -13,6 +13,8 @@ const tableOutcome = z.object({
   /** Rows deleted, and rows left because they changed after they were written to a file. */
   deleted: z.number(),
   kept: z.number(),
+  /** Rows before this are done with, in PostgreSQL's writing; absent where the run did not come that far. */
+  upTo: z.string().exactOptional(),
 });
 export type TableOutcome = z.infer<typeof tableOutcome>;
 

@@ -6,14 +6,14 @@ import { conditionStatus, findCondition } from '#controllers/conditions.ts';
 import { BackupJobs } from '#controllers/testing/backup-jobs.ts';
 import { backupPolicyManifest } from '#controllers/testing/backup-policy-manifest.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
-import { type BackupPolicy, parseBackupPolicy } from '#crds/api/backup-policy.ts';
+import { type BackupPolicy, type BackupPolicySpec, parseBackupPolicy } from '#crds/api/backup-policy.ts';
 import { annotations } from '#crds/api/names.ts';
 import { parseShard } from '#crds/api/shard.ts';
 import type { Engine } from '#engines/engine.ts';
 import { postgresql } from '#engines/postgresql/engine.ts';
 import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
-import { Jobs, Secrets } from '#kernel/resources.ts';
+import { Jobs, Pods, Secrets } from '#kernel/resources.ts';
 
 let cleanup: AsyncDisposableStack;
 let fleet: Harness;
@@ -75,9 +75,9 @@ async function until(what: string, holds: (found: BackupPolicy) => boolean): Pro
 
 const isProtected = ({ status }: BackupPolicy) => status?.phase === 'Protected';
 
-async function protect(): Promise<void> {
+async function protect(spec: Partial<BackupPolicySpec> = {}): Promise<void> {
   await fleet.apply();
-  await fleet.client.create(backupPolicyManifest(at('nightly')));
+  await fleet.client.create(backupPolicyManifest(at('nightly'), spec));
 }
 
 const annotate = (name: string, value: string) =>
@@ -107,6 +107,19 @@ test('a fleet is bound and backed up; a restart writes nothing; it is let go wit
   });
   expect(JSON.stringify([zero.status, await policy()])).not.toContain('very-secret');
 
+  // What changes is told to each member, so that the kubelet looks at once.
+  const rpo = { spec: { objectives: { rpo: '20s' } } };
+  await fleet.client.patch(BackupPolicies, at('nightly'), { type: 'merge', body: rpo });
+  await eventually(async () => {
+    const { metadata } = await fleet.client.get(Secrets, at('fleet-0-backup'));
+    const members = await Promise.all(
+      ['fleet-0-0', 'fleet-0-1'].map(name => fleet.client.get(Pods, at(name))),
+    );
+    const told = members.map(pod => pod.metadata.annotations?.[annotations.backupSecret]);
+    const changed = metadata.resourceVersion !== secret.metadata.resourceVersion;
+    return changed && told.every(version => version === metadata.resourceVersion) ? true : undefined;
+  });
+
   // Two controllers write this status: neither takes anything from the other, nor do they keep each other busy.
   await sleep(2000);
   const before = first.writes.length;
@@ -125,6 +138,29 @@ test('a fleet is bound and backed up; a restart writes nothing; it is let go wit
   expect(await orUndefined(fleet.client.get(Secrets, at('fleet-1-backup')))).toBeUndefined();
   expect((await shard('fleet-1')).status).toMatchObject({ primary: 'fleet-1-0' });
   expect((await fleet.client.list(Jobs, { namespace: fleet.namespace })).items).toEqual([]);
+});
+
+test('of two policies the older one has the fleet, and the other one says whose it is', async () => {
+  await protect();
+  fleet.start({ engine: engine() });
+  await until('Protected', isProtected);
+  // Creation times are whole seconds; of the same one, names decide.
+  await fleet.client.create(backupPolicyManifest(at('other')));
+  const other = await eventually(async () => {
+    const found = parseBackupPolicy(await fleet.client.get(BackupPolicies, at('other')));
+    return conditionStatus(found, 'Stalled') === 'True' ? found : undefined;
+  });
+  expect(findCondition(other, 'Stalled')).toMatchObject({
+    reason: 'UnderAnotherPolicy',
+    message: expect.stringContaining('ShardCluster fleet is under BackupPolicy nightly, which is older'),
+  });
+  expect((await shard('fleet-0')).status?.backup?.policy).toBe('nightly');
+  await fleet.client.delete(BackupPolicies, at('nightly'));
+  await eventually(async () =>
+    (await shard('fleet-0')).status?.backup?.policy === 'other' ? true : undefined,
+  );
+  // The place is the same, and so is what is there.
+  expect(jobs.ended.filter(each => each.startsWith('fleet-0-backup full-'))).toHaveLength(1);
 });
 
 test('archiving that stops is told with the shard and the cause, and that it goes on', async () => {
@@ -154,4 +190,56 @@ test('a drill is asked for, finds what the source had, and leaves its result and
     (await orUndefined(fleet.client.get(Jobs, at('fleet-0-drill')))) === undefined ? true : undefined,
   );
   expect((await shard('fleet-0')).status?.backup?.drill?.last).toMatchObject({ passed: true, rtoSeconds: 4 });
+});
+
+const archive: NonNullable<BackupPolicySpec['archive']> = {
+  schedule: '0 1 1 1 *',
+  tables: [{ name: 't', column: 'created_at', olderThan: '366d' }],
+  format: 'parquet',
+  deleteAfter: true,
+};
+
+test('old rows are archived when asked for, by Jobs whose pods the API server takes; what they tell is kept, a failure with its remedy', async () => {
+  await protect({ archive });
+  const env = { OPERATOR_IMAGE: 'registry.example/operator:7', OPERATOR_IMAGE_PULL_SECRETS: '["registry"]' };
+  fleet.start({ engine: engine(), env });
+  const first = await until('Protected', isProtected);
+  expect(findCondition(first, 'Archived')).toMatchObject({ status: 'Unknown', reason: 'FirstRun' });
+  jobs.failing.add('fleet-1-archive');
+  await annotate(annotations.archiveNow, 'now');
+  const failed = await until('Archived=False', found => conditionStatus(found, 'Archived') === 'False');
+  expect(findCondition(failed, 'Archived')).toMatchObject({
+    reason: 'UnsuitableTable',
+    message: 'fleet-1: there is no table public.t. Correct the name.',
+  });
+  expect(failed.metadata.annotations?.[annotations.archiveNow]).toBeUndefined();
+  await until('Stalled', found => findCondition(found, 'Stalled')?.reason === 'UnsuitableTable');
+  const { items } = await fleet.client.list(Pods, {
+    namespace: fleet.namespace,
+    labelSelector: 'shardwright.io/task-of=fleet-0',
+  });
+  expect(items).toHaveLength(1);
+  expect(items[0]?.spec).toMatchObject({
+    automountServiceAccountToken: false,
+    imagePullSecrets: [{ name: 'registry' }],
+    containers: [{ image: 'registry.example/operator:7' }],
+  });
+  const job = await fleet.client.get(Jobs, at('fleet-0-archive'));
+  expect(job.metadata.ownerReferences).toMatchObject([{ kind: 'Shard', name: 'fleet-0', controller: true }]);
+  expect(JSON.stringify(job)).not.toContain('very-secret');
+  expect((await shard('fleet-0')).status?.backup?.coldTier?.last).toMatchObject({
+    succeeded: true,
+    rows: 9,
+    files: 2,
+    bytes: 700,
+    deleted: 8,
+    kept: 1,
+    tables: [{ table: 'public.t', upTo: expect.any(String) }],
+  });
+
+  jobs.failing.clear();
+  await annotate(annotations.archiveNow, 'again');
+  const done = await until('Archived=True', found => conditionStatus(found, 'Archived') === 'True');
+  expect(done.status?.archive).toEqual({ running: 0, failed: 0, waiting: 0 });
+  await until('not Stalled', found => conditionStatus(found, 'Stalled') === 'False');
 });

@@ -67,6 +67,8 @@ export const madeResources: readonly Resource[] = [
 
 /** Index of children by `<namespace>/<Shard>`. */
 export const byShard = 'shard';
+/** Index of pods of Jobs by the `<namespace>/<Shard>` that they work for. */
+export const byTask = 'task';
 /** Index of Shards by the `<namespace>/<BackupPolicy>` that their status says they are under. */
 export const byPolicy = 'policy';
 /** Index of Shards and map pages by `<namespace>/<ShardCluster>`. */
@@ -103,7 +105,7 @@ export function createCaches(options: CachesOptions) {
         'status.conditions',
         'status.containerStatuses',
       ),
-      indexes: { ...indexes, [byNode]: nodeOf },
+      indexes: { ...indexes, [byNode]: nodeOf, [byTask]: byLabel(labels.taskOf) },
     }),
     jobs: new Reflector({
       ...children,

@@ -8,7 +8,9 @@ import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.t
 import { parseShardMigration, type ShardMigration } from '#crds/api/shard-migration.ts';
 import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
-import { ConfigMaps } from '#kernel/resources.ts';
+import { ConfigMaps, StatefulSets } from '#kernel/resources.ts';
+import type { ShardMap, Side } from '#sharding/map.ts';
+import { createRouter } from '#sharding/router.ts';
 import { ShardMigrations, Shards } from './caches.ts';
 import { conditionStatus } from './conditions.ts';
 import { isMapPage, readMap } from './shard-map/config-maps.ts';
@@ -30,12 +32,12 @@ interface Fleet extends Harness {
 }
 
 /** Two shards with a row in every slot, whose streams flow. */
-async function fleetWithRows(stack: AsyncDisposableStack): Promise<Fleet> {
+async function fleetWithRows(stack: AsyncDisposableStack, ofFleet: object = {}): Promise<Fleet> {
   const fleet = await fleetHarness(stack);
   const { client, namespace, databases } = fleet;
   const flowing = setInterval(() => databases.transfers.flow(20), 20);
   stack.defer(() => clearInterval(flowing));
-  await fleet.apply();
+  await fleet.apply(ofFleet);
   for (let id = 0; id < ROWS; id++) {
     const owner = databases.transfers.of(id < 128 ? 'fleet-0' : 'fleet-1');
     owner.put({ id, value: `row ${id}`, replicated: false });
@@ -80,9 +82,8 @@ async function expectWhole({ client, namespace, databases }: Harness): Promise<v
   const facts = readMap(items.filter(isMapPage));
   if (facts.kind !== 'Present') throw new Error(`the map is ${facts.kind}`);
   expect(facts.stored.markedBy).toBeUndefined();
-  const { ownership } = facts.stored.map;
-  const owners = ownership.algorithm === 'hash' ? ownership.owners : undefined;
-  expect(owners?.read).toEqual(owners?.write);
+  const { map } = facts.stored;
+  const owner = { write: ownerOf(map, 'write'), read: ownerOf(map, 'read') };
   const found = new Map<number, string>();
   for (const database of databases.transfers.databases) {
     for (const id of database.rows.keys()) {
@@ -92,9 +93,20 @@ async function expectWhole({ client, namespace, databases }: Harness): Promise<v
     expect([...database.journals.keys()]).toEqual([]);
   }
   expect(found.size).toBe(ROWS);
-  for (const [id, name] of found) expect(name).toBe(`fleet-${owners?.write[id]}`);
+  for (const [id, name] of found) {
+    expect([id, name]).toEqual([id, `fleet-${owner.write(id)}`]);
+    expect(owner.read(id)).toBe(owner.write(id));
+  }
   await until(() => leftLogins(databases).length === 0);
   expect(leftLogins(databases)).toEqual([]);
+}
+
+/** By the slot of a row, which is its key where the fleet is divided by ranges. */
+function ownerOf(map: ShardMap, side: Side): (slot: number) => number | undefined {
+  const { ownership } = map;
+  if (ownership.algorithm === 'hash') return slot => ownership.owners[side][slot];
+  const router = createRouter(map);
+  return slot => (side === 'write' ? router.route(slot) : router.routeRead(slot)).ordinal;
 }
 
 /** Whether it comes true or not, for an assertion that says more. */
@@ -146,6 +158,75 @@ describe('migrations', () => {
       return gone === undefined || gone.metadata.deletionTimestamp ? true : undefined;
     });
     await expectWhole(fleet);
+  });
+
+  test('a move onto another storage class', { timeout: 240_000 }, async () => {
+    const fleet = await fleetWithRows(cleanup, { storage: { size: '1Gi', storageClassName: 'growing' } });
+    fleet.start();
+    await isUp(fleet);
+    const { client, namespace } = fleet;
+    await fleet.begin('nowhere', { move: { shard: 'fleet-0', storageClassName: 'nowhere' } });
+    const stalled = await eventually(async () => {
+      const found = findCondition(await fleet.migration('nowhere'), 'Stalled');
+      return found?.status === 'True' ? found : undefined;
+    });
+    expect(stalled).toMatchObject({
+      reason: 'NoSuchStorageClass',
+      message: expect.stringContaining('there is no StorageClass nowhere'),
+    });
+    await fleet.begin('move', { move: { shard: 'fleet-1', storageClassName: 'fixed' } });
+    const { status } = await fleet.reaches('move', 'Completed');
+    expect(status?.newShard).toEqual({ name: 'fleet-2', ordinal: 2, storageClassName: 'fixed' });
+    await eventually(async () => {
+      const gone = await orUndefined(client.get(Shards, { namespace, name: 'fleet-1' }));
+      return gone === undefined || gone.metadata.deletionTimestamp ? true : undefined;
+    });
+    await expectWhole(fleet);
+    // Later passes over the fleet leave it where it is: the spec speaks of shards to come.
+    await fleet.apply({ shards: 3, storage: { size: '1Gi', storageClassName: 'growing' } });
+    const made = (ordinal: number) =>
+      eventually(() => orUndefined(client.get(StatefulSets, { namespace, name: `fleet-${ordinal}` })));
+    await made(3);
+    await isUp(fleet);
+    const sets = await Promise.all([0, 2, 3].map(made));
+    const classes = sets.map(({ spec }) => spec?.volumeClaimTemplates?.[0]?.spec?.storageClassName);
+    expect(classes).toEqual(['growing', 'fixed', 'growing']);
+  });
+
+  test('a lone range of keys is split, and a split is rolled back', { timeout: 240_000 }, async () => {
+    const sharding = {
+      algorithm: 'range',
+      slots: 256,
+      range: { splitPoints: ['128'] },
+      tables: [{ name: 't', key: 'id' }],
+    };
+    const fleet = await fleetWithRows(cleanup, { sharding });
+    fleet.start();
+    await isUp(fleet);
+    await fleet.apply({ sharding, shards: 4 });
+    await isUp(fleet);
+    await fleet.begin('whole', { split: { shard: 'fleet-0' } });
+    const stalled = await eventually(async () => {
+      const found = findCondition(await fleet.migration('whole'), 'Stalled');
+      return found?.status === 'True' ? found : undefined;
+    });
+    expect(stalled).toMatchObject({ reason: 'TooFewParts', message: expect.stringContaining('split.at') });
+    await fleet.client.delete(ShardMigrations, { namespace: fleet.namespace, name: 'whole' });
+    const split = { shard: 'fleet-0', into: 3, at: ['40', '80'] };
+    await fleet.begin('back', { split, rollbackWindow: '1h' });
+    await fleet.reaches('back', 'VerifyAndCleanup');
+    await fleet.client.patch(
+      ShardMigrations,
+      { namespace: fleet.namespace, name: 'back' },
+      { type: 'merge', body: { spec: { abort: true } } },
+    );
+    await fleet.reaches('back', 'RolledBack');
+    await expectWhole(fleet);
+    await fleet.begin('split', { split });
+    await fleet.reaches('split', 'Completed');
+    await expectWhole(fleet);
+    const counts = [0, 1, 2, 3].map(n => fleet.databases.transfers.of(`fleet-${n}`).rows.size);
+    expect(counts).toEqual([40, 128, 40, 48]);
   });
 
   test('aborted, rolled back and deleted', { timeout: 240_000 }, async () => {

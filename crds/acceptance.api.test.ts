@@ -13,6 +13,7 @@ const api = await apiTest({ resources: Object.values(resources).map(resource => 
 await api.installCrds();
 
 const ShardClusters = defineResource<ShardCluster>(resources.shardCluster);
+const Shards = defineResource(resources.shard);
 const strict = { fieldValidation: 'Strict' } as const;
 
 function placed(manifest: Manifest, namespace: string): KubeObject {
@@ -204,6 +205,7 @@ describe('changes that may be made', () => {
     ['more members', { members: 3 }],
     ['one member, eventually consistent', { members: 1, consistency: 'eventual' }],
     ['larger volumes', { storage: { size: '2Gi' } }],
+    ['another storage class for shards to come', { storage: { storageClassName: 'fast' } }],
     ['other parameters', { engine: { parameters: { work_mem: '8MB' } } }],
     ['another image', { engine: { image: 'registry.example/postgres:17.7' } }],
     [
@@ -272,6 +274,18 @@ describe('Shard', () => {
     const ordinal = ['slots', 'keys', 'directory', 'regions'].indexOf(partition.kind);
     const created = await api.client.create(shard(`a-${ordinal}`, partition), strict);
     expect(parseShard(created).spec.sharding.partition).toEqual(partition);
+  });
+
+  it('keeps its storage class: volumes cannot change theirs', async () => {
+    const own = shard('a-5', { kind: 'keys', ranges: [] });
+    const spec = { ...own.spec, storage: { size: '1Gi', storageClassName: 'fast' } };
+    const { metadata } = await api.client.create({ ...own, spec }, strict);
+    for (const storageClassName of ['slow', null]) {
+      const patch = { type: 'merge', body: { spec: { storage: { storageClassName } } } } as const;
+      await expect(api.client.patch(Shards, metadata, patch)).rejects.toThrow(
+        'move it with a ShardMigration',
+      );
+    }
   });
 
   it.each([

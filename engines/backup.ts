@@ -34,7 +34,8 @@ export interface MeterSettings {
   readonly version: string;
 }
 
-export type BackupType = 'full' | 'incremental';
+/** What it stands on: nothing; the newest full one alone; the one before it, of whatever type, and all that that stands on. */
+export type BackupType = 'full' | 'differential' | 'incremental';
 
 export interface BackupRequest {
   /**

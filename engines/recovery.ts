@@ -1,5 +1,5 @@
 /**
- * Bringing shards back from the object store onto volumes that nobody uses yet (docs/adr/0004-backups.md). Two Jobs: one lists what
+ * Bringing shards back from the object store onto volumes that nobody uses (docs/adr/0004-backups.md). Two Jobs: one lists what
  * the store holds of a lost fleet, one for each shard fills a volume, recovers to the time asked for, makes sure that nothing on it
  * speaks to the lost fleet, and tells what the shard owned. Both report in the annotation `shardwright.io/report` of their Job.
  * Rendering and reading are pure.
@@ -8,7 +8,7 @@ import type { Shard } from '#crds/api/shard.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { Partition } from '#sharding/partition.ts';
 import type { Repository } from './backup.ts';
-import type { RenderContext } from './engine.ts';
+import type { MergePatch, RenderContext, ShardObjects } from './engine.ts';
 import type { End } from './migration.ts';
 
 /** What a Job of a recovery runs with, besides what is its own. */
@@ -19,10 +19,10 @@ export interface RecoveryTask {
   readonly deadlineSeconds: number;
   /** Name of the Job. */
   readonly job: string;
-  /** May read and change the Job. */
-  readonly serviceAccount: string;
-  /** Secret with {@link RecoveryEngine.sourceFiles}. */
-  readonly secret: string;
+  /** May read and change the Job; the shard's own if absent. */
+  readonly serviceAccount?: string;
+  /** Secret with {@link RecoveryEngine.sourceFiles}; that of the shard's own repository if absent. */
+  readonly secret?: string;
 }
 
 export interface CatalogRequest extends RecoveryTask {
@@ -32,8 +32,8 @@ export interface CatalogRequest extends RecoveryTask {
 }
 
 export interface RecoverRequest extends RecoveryTask {
-  /** The incarnation's folder, without a leading slash. */
-  readonly path: string;
+  /** The incarnation's folder, without a leading slash; that of the shard's own repository if absent. */
+  readonly path?: string;
   /** The shard's part of it. */
   readonly stanza: string;
   /** RFC 3339; the end of the archive if absent. */
@@ -42,6 +42,11 @@ export interface RecoverRequest extends RecoveryTask {
   readonly claim: string;
   /** Whose volume it is to be: one that was filled for the same fleet from the same is not filled again. */
   readonly fleet: string;
+  /**
+   * What becomes of a database that is on the volume, once the new one is whole beside it: it is kept in a folder of its own, or goes.
+   * Refused if absent.
+   */
+  readonly replaced?: 'keep' | 'discard';
 }
 
 /** What each backup says of its shard, so that a fleet can be placed again before any of it was read. */
@@ -135,6 +140,15 @@ export interface RecoveryEngine {
   recoverJob(shard: Shard, request: RecoverRequest, context: RenderContext): KubeObject;
   /** The claim of the first member's volume, as the StatefulSet would make it. */
   firstClaim(shard: Shard): KubeObject;
+  /**
+   * Patches that make the store of the shard's high availability forget members that are no more, and know the database on the first
+   * one's volume. Who led, how far it was and who was synchronous would keep what came back from leading. None once it is so.
+   */
+  forgetMembers(
+    shard: Shard,
+    objects: Pick<ShardObjects, 'endpoints'>,
+    systemIdentifier: string,
+  ): readonly MergePatch[];
   /** Undefined when the Job tells nothing, or what cannot be read. */
   parseReport(job: KubeObject): CatalogReport | RecoveryReport | undefined;
 }

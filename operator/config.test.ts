@@ -12,6 +12,8 @@ test.each([
   ['LOG_LEVEL', 'loud'],
   ['POD_LABELS', '[1]'],
   ['POD_LABELS', 'not json'],
+  ['OPERATOR_IMAGE_PULL_SECRETS', '{"name":"registry"}'],
+  ['OPERATOR_IMAGE_PULL_POLICY', 'Sometimes'],
   ['MAP_PORT', '70000'],
   ['LEADER_ELECTION', 'maybe'],
 ])('%s=%s is refused, and named', (name, value) => {

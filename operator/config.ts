@@ -16,6 +16,15 @@ const labelsJson = z.string().transform((text, context): Record<string, string> 
   }
 });
 
+const namesJson = z.string().transform((text, context): readonly string[] => {
+  try {
+    return z.array(z.string().min(1)).parse(JSON.parse(text));
+  } catch {
+    context.addIssue({ code: 'custom', message: 'must be a JSON array of names' });
+    return z.NEVER;
+  }
+});
+
 const environment = z.object({
   POD_NAME: z.string().min(1).default('local'),
   POD_NAMESPACE: z.string().min(1).default('default'),
@@ -26,6 +35,11 @@ const environment = z.object({
   MAP_SERVICE_PORT: port.default(443),
   POSTGRES_IMAGE: z.string().min(1).default('shardwright/postgres:0.1.0'),
   POSTGRES_IMAGE_PULL_POLICY: z.enum(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent'),
+  /** Of this program itself: Jobs that archive old rows run beside it in the same image. */
+  OPERATOR_IMAGE: z.string().min(1).default('shardwright/operator:0.1.0'),
+  OPERATOR_IMAGE_PULL_POLICY: z.enum(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent'),
+  /** Names of Secrets with registry credentials for them, as a JSON array; they are looked for in the namespaces of the fleets. */
+  OPERATOR_IMAGE_PULL_SECRETS: namesJson.default([]),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),
   CONCURRENCY_SHARD_CLUSTERS: workers.default(4),
   CONCURRENCY_SHARDS: workers.default(32),
@@ -47,6 +61,12 @@ export interface OperatorConfig {
   readonly mapServicePort: number;
   readonly image: string;
   readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+  /** The operator's own. */
+  readonly operatorImage: {
+    readonly image: string;
+    readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+    readonly pullSecrets: readonly string[];
+  };
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly workers: {
     readonly shardClusters: number;
@@ -83,6 +103,11 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     mapServicePort: value.MAP_SERVICE_PORT,
     image: value.POSTGRES_IMAGE,
     imagePullPolicy: value.POSTGRES_IMAGE_PULL_POLICY,
+    operatorImage: {
+      image: value.OPERATOR_IMAGE,
+      imagePullPolicy: value.OPERATOR_IMAGE_PULL_POLICY,
+      pullSecrets: value.OPERATOR_IMAGE_PULL_SECRETS,
+    },
     logLevel: value.LOG_LEVEL === 'trace' ? 'debug' : value.LOG_LEVEL,
     workers: {
       shardClusters: value.CONCURRENCY_SHARD_CLUSTERS,

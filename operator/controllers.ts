@@ -81,6 +81,7 @@ export function createControllers(options: ControllersOptions): readonly Control
     secrets,
     engine: engineOf,
     context,
+    archiveImage: config.operatorImage,
     enableCommand: namespace => enableCommand(config, namespace),
     events: recorder('backup-policy-controller'),
     clock,

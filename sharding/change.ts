@@ -15,6 +15,7 @@ import {
 } from './map.ts';
 import { ownerOrdinals } from './owners.ts';
 import type { Partition } from './partition.ts';
+import { missingBounds } from './parts.ts';
 import { withOwner } from './take-over.ts';
 
 export function withShardState(map: ShardMap, name: string, state: ShardState): ShardMap {
@@ -71,6 +72,11 @@ export function splitRange(map: ShardMap, at: Key): ShardMap {
   if (range === undefined || range.from === from) return map;
   const ranges = ownership.ranges.toSpliced(index + 1, 0, { ...range, from });
   return { ...map, epoch: map.epoch + 1, ownership: { algorithm: 'range', ranges } };
+}
+
+/** Range maps: the same wherever one of the partitions begins or ends; the same map when its ranges do so already. */
+export function splitRangesFor(map: ShardMap, partitions: readonly Partition[]): ShardMap {
+  return missingBounds(map, partitions).reduce(splitRange, map);
 }
 
 /** Generations of one side of the two shards, as they are to be. */

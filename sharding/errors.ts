@@ -49,6 +49,7 @@ export type PlanProblem =
   | 'TooFewParts'
   | 'NoEmptyShard'
   | 'TargetNotEmpty'
+  | 'UselessSplitPoint'
   | 'OtherRegion'
   | 'OverlappingRanges'
   | 'NoSuchSlots'

@@ -1,9 +1,9 @@
 /** Partitions compared and divided. */
 import { assertNever } from './assert-never.ts';
 import { PlanError } from './errors.ts';
-import { compareKeys } from './key.ts';
+import { compareKeys, type Key, type KeyType, normalizeKey } from './key.ts';
 import type { MapShard, OwnedRange, ShardMap } from './map.ts';
-import type { KeyRange, Partition, SlotRange } from './partition.ts';
+import { type KeyRange, type Partition, partitionContains, type SlotRange } from './partition.ts';
 
 export function isEmptyPartition(partition: Partition): boolean {
   switch (partition.kind) {
@@ -26,7 +26,7 @@ export function samePartition(a: Partition, b: Partition): boolean {
 
 /**
  * What a shard owns in so many parts of the same size, to within one slot, range or entry; the first is the one that it keeps. A
- * part is made of neighbours. Ranges of keys are never cut, and a directory's default stays. Throws PlanError.
+ * part is made of neighbours. Ranges of keys are not cut, and a directory's default stays. Throws PlanError.
  */
 export function dividePartition(
   map: ShardMap,
@@ -42,13 +42,21 @@ export function dividePartition(
       remedy,
     );
   };
+  const assertSlots = (count: number): void =>
+    assertEnough(
+      count,
+      count === 1 ? 'slot' : 'slots',
+      count === 1
+        ? 'A slot is the least that a shard can own: move it as a whole.'
+        : `Split it into at most ${count}.`,
+    );
   switch (partition.kind) {
     case 'slots':
-      assertEnough(slotsIn(partition.ranges), 'slots', 'Split it into fewer.');
+      assertSlots(slotsIn(partition.ranges));
       return divideSlots(partition.ranges, parts).map(ranges => ({ ...partition, ranges }));
     case 'regions': {
       const total = partition.regions.reduce((sum, { ranges }) => sum + slotsIn(ranges), 0);
-      assertEnough(total, 'slots', 'Split it into fewer.');
+      assertSlots(total);
       // A shard of a geo map owns slots of its own region only.
       const { region = '', ranges = [] } = partition.regions[0] ?? {};
       return divideSlots(ranges, parts).map(own => ({ ...partition, regions: [{ region, ranges: own }] }));
@@ -58,11 +66,9 @@ export function dividePartition(
       assertEnough(
         ranges.length,
         ranges.length === 1
-          ? 'range of keys, and a range is moved as a whole'
-          : 'ranges of keys, and a range is moved as a whole',
-        ranges.length < 2
-          ? 'Move the whole shard, or plan a new fleet with more split points.'
-          : `Split it into at most ${ranges.length}.`,
+          ? 'range of keys, and a range is dealt out as a whole'
+          : 'ranges of keys, and a range is dealt out as a whole',
+        'Say at which keys to split it: split.at.',
       );
       return divide(ranges, parts).map(own => ({ ...partition, ranges: joinKeys(own) }));
     }
@@ -84,6 +90,75 @@ export function dividePartition(
     default:
       return assertNever(partition);
   }
+}
+
+/**
+ * What a shard of a range map owns, cut at keys, whatever ranges it has: one part more than keys, in order; the first is the one
+ * that it keeps. Throws PlanError, InvalidKeyError.
+ */
+export function dividePartitionAt(
+  map: ShardMap,
+  { name }: MapShard,
+  partition: Partition,
+  at: readonly Key[],
+): readonly Partition[] {
+  if (partition.kind !== 'keys') {
+    throw new PlanError(
+      'NotWithThisAlgorithm',
+      `a ${map.ownership.algorithm} map keeps no order of keys to split at`,
+      'Leave out split.at: it is divided evenly.',
+    );
+  }
+  const { keyType } = map;
+  const points = at.map(key => normalizeKey(key, keyType)).toSorted((a, b) => compareKeys(a, b, keyType));
+  const stranger = points.find(point => !partitionContains(partition, keyType, point));
+  if (stranger !== undefined) {
+    throw new PlanError(
+      'NotOwned',
+      `${name} does not own key ${stranger}`,
+      `It owns ${partition.ranges.slice(0, 5).map(describeKeys).join(', ')}${partition.ranges.length > 5 ? ', ...' : ''}.`,
+    );
+  }
+  const useless = points.find((point, i) => point === points[i - 1] || point === partition.ranges[0]?.from);
+  if (useless !== undefined) {
+    throw new PlanError(
+      'UselessSplitPoint',
+      `nothing of ${name} lies between ${useless} and the split point before it`,
+      'Name each split point once, above the lowest key that the shard owns.',
+    );
+  }
+  return [undefined, ...points].map((from, i) => ({
+    ...partition,
+    ranges: partition.ranges.flatMap(range => between(range, { from, to: points[i] }, keyType)),
+  }));
+}
+
+/** For people. */
+export function describeKeys({ from, to }: KeyRange): string {
+  return `keys from ${from ?? 'the lowest'} to ${to ?? 'the highest'}`;
+}
+
+/** Keys at which one of the partitions begins or ends and no range of the map does; none for other maps than range maps. */
+export function missingBounds(map: ShardMap, partitions: readonly Partition[]): readonly string[] {
+  if (map.ownership.algorithm !== 'range') return [];
+  const present = new Set(map.ownership.ranges.map(range => range.from));
+  const bounds = partitions
+    .flatMap(partition => (partition.kind === 'keys' ? partition.ranges : []))
+    .flatMap(({ from, to }) => [from, to]);
+  return [...new Set(bounds)].flatMap(bound => (bound === undefined || present.has(bound) ? [] : [bound]));
+}
+
+/** What of a range lies within bounds. */
+function between(
+  range: KeyRange,
+  bounds: { readonly from: string | undefined; readonly to: string | undefined },
+  keyType: KeyType,
+): readonly KeyRange[] {
+  const compare = (a: string, b: string): number => compareKeys(a, b, keyType);
+  const [from] = [range.from, bounds.from].filter(key => key !== undefined).toSorted((a, b) => compare(b, a));
+  const [to] = [range.to, bounds.to].filter(key => key !== undefined).toSorted(compare);
+  if (from !== undefined && to !== undefined && compare(from, to) >= 0) return [];
+  return [{ ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) }];
 }
 
 /** Into `parts` runs of neighbours, none larger than another by more than one; the first are the smaller ones. */

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { addShards, settleMove, withShardState } from './change.ts';
+import { addShards, settleMove, splitRangesFor, withShardState } from './change.ts';
 import { checkMap } from './check.ts';
 import { createMap } from './create-map.ts';
 import { InvalidChangeError, PlanError } from './errors.ts';
@@ -8,6 +8,7 @@ import { type MapShard, type ShardMap, shardByName } from './map.ts';
 import { ownersOf, partitionOf, slotCounts } from './owners.ts';
 import { isEmptyPartition, samePartition } from './parts.ts';
 import { type Operation, type PlanContext, type PlannedTransfer, planTransfers } from './plan.ts';
+import { createRouter } from './router.ts';
 import { anyInput, evenly, mapInput, sampleMaps } from './testing/fixtures.ts';
 import { move } from './testing/moves.ts';
 
@@ -36,10 +37,14 @@ function wider(map: ShardMap, count: number, like?: MapShard): ShardMap {
 
 /** The map once every transfer is through: readers, then writers. */
 function carriedOut(map: ShardMap, transfers: readonly PlannedTransfer[]): ShardMap {
+  const cut = splitRangesFor(
+    map,
+    transfers.map(({ partition }) => partition),
+  );
   return transfers.reduce((before, { source: from, target: to, partition }) => {
     const readers = move(before, { partition, from, to, side: 'read' });
     return move(readers, { partition, from, to, side: 'write' });
-  }, map);
+  }, cut);
 }
 
 function outcome(make: () => readonly PlannedTransfer[]): readonly PlannedTransfer[] | PlanError {
@@ -130,6 +135,59 @@ describe('any split', () => {
         targetEmpty: true,
       },
     ]);
+  });
+
+  test('of ranges at keys cuts wherever it is told to', () => {
+    const map = wider(maps.range, 3);
+    const transfers = plan(map, splitAt('social-0', 'c', 'b'));
+    expect(transfers.map(({ target, partition }) => [target, partition])).toEqual([
+      ['social-4', { kind: 'keys', ranges: [{ from: 'b', to: 'c' }] }],
+      ['social-5', { kind: 'keys', ranges: [{ from: 'c', to: 'g' }] }],
+    ]);
+    const last = plan(map, splitAt('social-3', 'x'));
+    expect(last[0]?.partition).toEqual({ kind: 'keys', ranges: [{ from: 'x' }] });
+    const both = carriedOut(map, plan(map, merge('social-0', 'social-2'), { wantedShards: 5 }));
+    expect(plan(both, splitAt('social-0', 'c', 'n', 'q')).map(({ partition }) => partition)).toEqual([
+      { kind: 'keys', ranges: [{ from: 'c', to: 'g' }] },
+      { kind: 'keys', ranges: [{ from: 'n', to: 'q' }] },
+      { kind: 'keys', ranges: [{ from: 'q', to: 't' }] },
+    ]);
+  });
+
+  test('of ranges at any keys loses nothing; splitting the map first is the same from any part of it', () => {
+    const keys = fc.uniqueArray(fc.integer({ min: -1000, max: 1000 }), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(keys, fc.array(fc.integer({ min: -1000, max: 1000 }), { maxLength: 4 }), (at, points) => {
+        const splitPoints = [...new Set(points)].toSorted((a, b) => a - b);
+        const one = createMap(
+          mapInput({ algorithm: 'range', splitPoints }, { shards: [{ name: 'social-0', ordinal: 0 }] }),
+        );
+        const map = wider(one, at.length);
+        const transfers = plan(map, splitAt('social-0', ...at.map(String)));
+        const partitions = transfers.map(({ partition }) => partition);
+        const cut = splitRangesFor(map, partitions);
+        expect(ownersOf(cut, partitionOf(cut, 0))).toEqual({ write: [0], read: [0] });
+        expect(splitRangesFor(cut, partitions)).toBe(cut);
+        // Pages are written side by side: whoever goes on after a crash may find any part of the new entries.
+        const [before, after] = [map.ownership, cut.ownership];
+        if (before.algorithm !== 'range' || after.algorithm !== 'range') throw new Error('a range map');
+        const known = new Set(before.ranges.map(({ from }) => from));
+        for (let found = 0; found < 8; found++) {
+          const ranges = after.ranges.filter(
+            ({ from }, i) => known.has(from) || (found >> (i % 3)) % 2 === 1,
+          );
+          const mixed = { ...map, ownership: { algorithm: 'range', ranges } } as const;
+          expect(splitRangesFor(mixed, partitions).ownership).toEqual(after);
+        }
+        const done = carriedOut(cut, transfers);
+        expect(checkMap(done)).toEqual([]);
+        const sorted = at.toSorted((a, b) => a - b);
+        const router = createRouter(done);
+        for (const key of [-2000, ...sorted.flatMap(point => [point - 1, point]), 2000]) {
+          expect(router.route(key).ordinal).toBe(sorted.filter(point => point <= key).length);
+        }
+      }),
+    );
   });
 
   test('of a directory leaves the default where it is', () => {
@@ -257,6 +315,10 @@ function split(shard: string, into = 2): Operation {
   return { kind: 'split', shard, into };
 }
 
+function splitAt(shard: string, ...at: string[]): Operation {
+  return { kind: 'split', shard, into: at.length + 1, at };
+}
+
 function merge(...shards: string[]): Operation {
   return { kind: 'merge', shards };
 }
@@ -273,6 +335,24 @@ describe('refused, with what to write instead', () => {
     side: 'read',
   });
 
+  /** Shard 0 has a single slot, shard 4 three. */
+  const lone = [
+    { to: 'social-1', first: 4, last: 255 },
+    { to: 'social-4', first: 1, last: 3 },
+  ].reduce(
+    (map, { to, first, last }) =>
+      carriedOut(map, [
+        {
+          source: 'social-0',
+          target: to,
+          partition: { kind: 'slots', slots: 1024, ranges: [{ first, last }] },
+          whole: false,
+          targetEmpty: false,
+        },
+      ]),
+    wider(maps.even, 1),
+  );
+
   const cases: [what: string, map: ShardMap, operation: Operation, reason: string, says: RegExp][] = [
     ['an unknown shard', maps.even, split('social-9'), 'NoSuchShard', /Name one of: social-0, social-1/],
     ['a split into 1', maps.even, split('social-0', 1), 'TooFewParts', /2 or more/],
@@ -284,7 +364,32 @@ describe('refused, with what to write instead', () => {
       'NoEmptyShard',
       /set spec\.shards to 6, and see that placement puts the new ones in region eu-west/,
     ],
-    ['one range of keys', maps.range, split('social-1'), 'TooFewParts', /more split points/],
+    ['one range of keys', maps.range, split('social-1'), 'TooFewParts', /split\.at/],
+    ['one slot', lone, split('social-0'), 'TooFewParts', /move it as a whole/],
+    ['more parts than slots', lone, split('social-4', 5), 'TooFewParts', /at most 3/],
+    ['a split of slots at a key', maps.even, splitAt('social-0', '7'), 'NotWithThisAlgorithm', /split\.at/],
+    [
+      'a split at too many keys',
+      maps.range,
+      { kind: 'split', shard: 'social-1', into: 2, at: ['h', 'i'] },
+      'TooFewParts',
+      /into 3/,
+    ],
+    [
+      "a split at another shard's key",
+      maps.range,
+      splitAt('social-1', 'h', 't'),
+      'NotOwned',
+      /It owns keys from g to n\./,
+    ],
+    [
+      'a split at its lowest key',
+      maps.range,
+      splitAt('social-1', 'g'),
+      'UselessSplitPoint',
+      /above the lowest/,
+    ],
+    ['a split at one key twice', maps.range, splitAt('social-1', 'i', 'i'), 'UselessSplitPoint', /once/],
     ['an empty shard', wider(maps.even, 2), split('social-4'), 'NothingToMove', /Leave it out/],
     [
       'a shard that is not active',

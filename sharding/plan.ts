@@ -5,10 +5,11 @@
  */
 import { assertNever } from './assert-never.ts';
 import { PlanError } from './errors.ts';
+import type { Key } from './key.ts';
 import type { MapShard, ShardMap } from './map.ts';
 import { ownersOf } from './owners.ts';
 import type { Partition, SlotRange } from './partition.ts';
-import { dividePartition, samePartition } from './parts.ts';
+import { dividePartition, dividePartitionAt, samePartition } from './parts.ts';
 import {
   assertDifferent,
   assertSameRegion,
@@ -22,8 +23,8 @@ import {
 } from './plan-checks.ts';
 
 export type Operation =
-  /** Into so many shards, itself included. */
-  | { readonly kind: 'split'; readonly shard: string; readonly into: number }
+  /** Into so many shards, itself included: evenly, or of a range map at these keys, one fewer. */
+  | { readonly kind: 'split'; readonly shard: string; readonly into: number; readonly at?: readonly Key[] }
   /** `into` is one of them; the first if absent. */
   | { readonly kind: 'merge'; readonly shards: readonly string[]; readonly into?: string }
   /** All of a shard to `to`, an empty shard of the map. */
@@ -62,7 +63,7 @@ export function planTransfers(
 ): readonly PlannedTransfer[] {
   switch (operation.kind) {
     case 'split':
-      return planSplit(map, operation.shard, operation.into, context);
+      return planSplit(map, operation, context);
     case 'merge':
       return planMerge(map, operation.shards, operation.into ?? operation.shards[0] ?? '', context);
     case 'move':
@@ -74,7 +75,11 @@ export function planTransfers(
   }
 }
 
-function planSplit(map: ShardMap, name: string, into: number, context: PlanContext): PlannedTransfer[] {
+function planSplit(
+  map: ShardMap,
+  { shard: name, into, at }: Operation & { readonly kind: 'split' },
+  context: PlanContext,
+): PlannedTransfer[] {
   if (!Number.isInteger(into) || into < 2) {
     throw new PlanError(
       'TooFewParts',
@@ -82,9 +87,16 @@ function planSplit(map: ShardMap, name: string, into: number, context: PlanConte
       'Split into 2 or more: the shard itself counts.',
     );
   }
+  if (at && at.length !== into - 1) {
+    throw new PlanError(
+      'TooFewParts',
+      `a split into ${into} at ${at.length} keys`,
+      `Split it into ${at.length + 1}, or at ${into - 1} keys.`,
+    );
+  }
   const source = present(map, name);
   const own = owned(map, source);
-  const parts = dividePartition(map, source, own, into);
+  const parts = at ? dividePartitionAt(map, source, own, at) : dividePartition(map, source, own, into);
   const free = emptyShards(map).filter(
     shard =>
       shard !== source &&

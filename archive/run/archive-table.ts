@@ -51,6 +51,7 @@ export async function archiveTable(run: Run, settings: ArchiveTable, outcome: Ta
       await archive.archiveDay(day);
       day = await nextDay(admin, table, cutoff, day + 1);
     }
+    outcome.upTo = cutoff;
   } finally {
     await unlockTable(admin, table.name).catch(() => undefined);
   }

@@ -118,7 +118,7 @@ describe('a migration', () => {
 });
 
 describe('the object store', () => {
-  const file = `${path}/archive/public.plain/social-0/`;
+  const file = `${path}/rows/public.plain/social-0/`;
   test.each([
     ['gives back other bytes', () => void ((store.objects.get(parquet()) ?? [])[50]! ^= 1)],
     ['has lost the file', () => void store.objects.delete(parquet())],

@@ -40,7 +40,7 @@ const ids = async () =>
   (await world.rows('SELECT id::int FROM messages ORDER BY id')).map(({ id }) => Number(id));
 
 async function manifests(): Promise<readonly Manifest[]> {
-  const keys = await store.list(`${path}/archive/`);
+  const keys = await store.list(`${path}/rows/`);
   const dates = keys.filter(key => key.endsWith('manifest.json')).map(key => key.split('/').at(-2) ?? '');
   const found = await Promise.all(dates.map(date => readManifest(store, folder, date)));
   return found.flatMap(manifest => manifest ?? []);
@@ -52,10 +52,10 @@ async function archivedIds(): Promise<readonly number[]> {
   const parts = (await manifests()).flatMap(manifest =>
     manifest.parts.map(part => ({ part, date: manifest.date })),
   );
-  const files = (await store.list(`${path}/archive/`)).filter(key => key.endsWith('.parquet'));
+  const files = (await store.list(`${path}/rows/`)).filter(key => key.endsWith('.parquet'));
   expect(files).toHaveLength(parts.length);
   for (const { part, date } of parts) {
-    const bytes = await store.get(`${path}/archive/public.messages/social-0/${date}/${part.file}`);
+    const bytes = await store.get(`${path}/rows/public.messages/social-0/${date}/${part.file}`);
     for await (const group of readRowGroups(bytes!, columnsOf(part)))
       found.push(...(group.columns[1] ?? []).map(Number));
   }

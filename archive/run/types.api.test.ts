@@ -146,7 +146,7 @@ describe('a table of every type', () => {
 
   test('comes back into the database from the file, equal in every column', async () => {
     const [part] = (await manifest()).parts;
-    const bytes = await world.store.get(`${path}/archive/public.everything/social-0/${date}/${part!.file}`);
+    const bytes = await world.store.get(`${path}/rows/public.everything/social-0/${date}/${part!.file}`);
     const columns = columnsOf(part!);
     for await (const group of readRowGroups(bytes!, columns)) {
       for (let row = 0; row < group.rows; row++) {

@@ -1,4 +1,7 @@
-/** Where everything is in the bucket: `<path>/archive/<table>/<shard>/<date>/part-00001.parquet`, and a manifest in each such folder. */
+/**
+ * Where everything is in the bucket: `<path>/rows/<table>/<shard>/<date>/part-00001.parquet`, and a manifest in each such folder. Beside it are
+ * pgBackRest's own folders `archive` and `backup`, which nothing else may be put into.
+ */
 
 const part = /^part-(\d{5})\.parquet$/;
 
@@ -11,7 +14,7 @@ export interface ShardFolder {
 }
 
 export function shardFolder({ path, table, shard }: ShardFolder): string {
-  return [...(path === '' ? [] : [path]), 'archive', table, shard, ''].join('/');
+  return [...(path === '' ? [] : [path]), 'rows', table, shard, ''].join('/');
 }
 
 /** `date`: the day of the rows, UTC. */

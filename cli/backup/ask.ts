@@ -1,12 +1,13 @@
-/** `backup` and `drill`: asking for one now, and waiting for how it ends. */
+/** `backup`, `drill` and `archive`: asking for one now, and waiting for how it ends. */
+
+import type { BackupKind } from '#crds/api/backup/shard-status.ts';
 import { annotations } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
-import type { BackupType } from '#engines/backup.ts';
 import { CliError } from '../errors.ts';
 import type { Io } from '../io.ts';
 import { clock } from '../units.ts';
 import type { Backups, Subject } from './backups.ts';
-import { seconds } from './show.ts';
+import { archiveTold, seconds } from './show.ts';
 
 const LOOK_EVERY_MS = 1000;
 
@@ -19,7 +20,7 @@ export async function askForBackup(
   io: Io,
   backups: Backups,
   name: string,
-  type: BackupType,
+  type: BackupKind,
   { wait }: AskOptions,
 ): Promise<number> {
   const subject = await underPolicy(backups, name);
@@ -67,6 +68,47 @@ export async function askForDrill(
       ? { passed: true, says: `restored in ${seconds(last.rtoSeconds)} and as it should be (${steps})` }
       : { passed: false, says: `failed: ${last.failure ?? ''} (${steps})` };
   });
+}
+
+export async function askForArchive(
+  io: Io,
+  backups: Backups,
+  name: string,
+  { wait }: AskOptions,
+): Promise<number> {
+  const subject = await underPolicy(backups, name);
+  const archives =
+    subject.kind === 'Policy'
+      ? subject.policy.spec.archive !== undefined
+      : subject.shard.status?.backup?.coldTier !== undefined;
+  if (!archives) {
+    throw new CliError(
+      'NoArchive',
+      `${subject.kind === 'Policy' ? `BackupPolicy ${name}` : `the BackupPolicy of shard ${name}`} has no spec.archive`,
+      'Name there the tables and the age from which their rows are old.',
+    );
+  }
+  await backups.annotate(subject, annotations.archiveNow, io.now().toISOString());
+  io.out(`${name}: old rows will be archived\n`);
+  if (!wait) return 0;
+  const asked = await takenUp(io, backups, name, annotations.archiveNow);
+  const since = archiveAsked(asked);
+  return follow(io, backups, asked, shard => {
+    const { served, running: run, last } = shard.status?.backup?.coldTier ?? {};
+    if (since === undefined || (served !== undefined && served >= since)) {
+      return { passed: true, says: last ? archiveTold(last) : 'done' };
+    }
+    if (last && !last.succeeded && last.time >= since) {
+      return { passed: false, says: `${archiveTold(last)}; it will be tried again` };
+    }
+    return { says: run ? 'archiving' : 'waiting' };
+  });
+}
+
+function archiveAsked(subject: Subject): string | undefined {
+  return subject.kind === 'Policy'
+    ? subject.policy.status?.archiveAsked
+    : subject.shard.status?.backup?.coldTier?.asked;
 }
 
 /** A shard that is under no policy has nobody to take it up. */

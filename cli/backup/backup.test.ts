@@ -226,3 +226,86 @@ describe('backup and drill', () => {
     ]);
   });
 });
+
+describe('archive', () => {
+  const run = {
+    request: 'archive-1',
+    time: '2026-01-02T00:00:09Z',
+    succeeded: true,
+    rows: 1200,
+    files: 1,
+    bytes: 2_097_152,
+    deleted: 1199,
+    kept: 1,
+    tables: [
+      {
+        table: 'public.messages',
+        rows: 1200,
+        files: 1,
+        bytes: 2_097_152,
+        deleted: 1199,
+        kept: 1,
+        upTo: '2025-01-01',
+      },
+    ],
+  };
+  const archivesRows = () => {
+    const found = cluster.objects.find(({ kind }) => kind === 'BackupPolicy');
+    Object.assign(Object(found?.['spec']), {
+      archive: { tables: [{ name: 'messages', column: 'created_at', olderThan: '366d' }] },
+    });
+    return found;
+  };
+
+  test('is shown with the policy and with the shard', async () => {
+    archivesRows();
+    change(0, {
+      coldTier: { served: '2026-01-01T01:00:00Z', last: { ...run, time: '2026-01-01T22:00:00Z' } },
+    });
+    const { out } = await cluster.run('backups', 'nightly');
+    expect(out).toMatch(/^Old rows: +not known yet$/m);
+    expect(out).toMatch(new RegExp(`^${names()[0]} .* archived 2h ago$`, 'm'));
+    const { out: shard } = await cluster.run('backups', names()[0] ?? '');
+    expect(shard).toContain(
+      'archived: 1200 rows in 1 file (2.0 MiB), 1199 deleted, 1 left since they had changed, all before 2025-01-01, 2h ago',
+    );
+  });
+
+  test('of a policy without it is refused with what to write', async () => {
+    for (const name of ['nightly', names()[0] ?? '']) {
+      const error: unknown = await cluster.run('archive', name).catch((caught: unknown) => caught);
+      expect(describeError(error)).toContain('has no spec.archive');
+    }
+  });
+
+  test('is waited for, and a failure is told by the exit code', async () => {
+    const found = archivesRows();
+    const asked = '2026-01-02T00:00:01Z';
+    const served = { served: '2026-01-01T01:00:00Z' };
+    const failure = { code: 'ObjectStore', message: 'HTTP 503. Look at it.' };
+    const steps = [
+      () => {
+        delete found?.metadata.annotations;
+        Object.assign(Object(found?.['status']), { archiveAsked: asked });
+        change(0, { coldTier: { ...served, running: { request: 'archive-1', started: asked } } });
+        change(1, { coldTier: served });
+      },
+      () => {
+        change(0, { coldTier: { served: asked, last: run } });
+        change(1, { coldTier: { ...served, attempts: 1, last: { ...run, succeeded: false, failure } } });
+      },
+    ];
+    cluster.onSleep = () => steps.shift()?.();
+    const { out, code } = await cluster.run('archive', 'nightly', '--wait');
+    expect(code).toBe(1);
+    const [first, second] = names();
+    expect(out.split('\n').map(line => line.replace(/^[\d:]+ /, ''))).toEqual([
+      'nightly: old rows will be archived',
+      `${first}: archiving`,
+      `${second}: waiting`,
+      expect.stringMatching(`^${first}: archived: 1200 rows`),
+      expect.stringMatching(`^${second}: failed: HTTP 503. Look at it. .*; it will be tried again$`),
+      '',
+    ]);
+  });
+});

@@ -70,6 +70,13 @@ export class Backups {
     );
   }
 
+  /** Sets annotations of a Shard, all at once, and takes away those that are null. */
+  async mark(shard: string, marks: Readonly<Record<string, string | null>>): Promise<void> {
+    const body = { metadata: { annotations: marks } };
+    const key = { namespace: this.namespace, name: shard };
+    await this.#objects.patch(Shards, key, { type: 'merge', body }, { fieldManager });
+  }
+
   async annotate(subject: Subject, annotation: string, value: string): Promise<void> {
     const body = { metadata: { annotations: { [annotation]: value } } };
     const [resource, object] =

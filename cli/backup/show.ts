@@ -1,4 +1,5 @@
 /** `backups`: all policies, one policy with its shards, or the backups of one shard. */
+import type { ArchiveRun } from '#crds/api/backup/cold-tier.ts';
 import type { BackupPolicy } from '#crds/api/backup-policy.ts';
 import { type Condition, ConditionType } from '#crds/api/conditions.ts';
 import type { Shard } from '#crds/api/shard.ts';
@@ -79,15 +80,20 @@ export async function showBackups(
       ['RPO', `${policy.spec.objectives.rpo}: ${told(policy, ConditionType.rpoMet)}`],
       ['RTO', `${policy.spec.objectives.rto}: ${told(policy, ConditionType.rtoMet)}`],
       ['Backups', told(policy, ConditionType.backupsCurrent)],
+      ['Old rows', policy.spec.archive && told(policy, ConditionType.archived)],
     ]),
   );
   if (shards.length === 0) return;
   io.out('\n');
   const header = ['SHARD', 'RPO', 'ARCHIVE', 'FULL', 'INCREMENTAL', 'KEPT', 'NOW', 'DRILL', 'RTO'];
+  if (policy.spec.archive) header.push('OLD ROWS');
   io.out(
     table(
       header,
-      shards.map(shard => row(shard, io.now())),
+      shards.map(shard => [
+        ...row(shard, io.now()),
+        ...(policy.spec.archive ? [oldRows(shard, io.now())] : []),
+      ]),
     ),
   );
 }
@@ -98,6 +104,7 @@ function showShard(io: Io, shard: Shard, format: OutputFormat): void {
   if (format === 'json') return printJson(io, summary(shard));
   const drill = backup?.drill?.last;
   const archive = backup?.archive;
+  const cold = backup?.coldTier?.last;
   io.out(
     fields([
       ['Shard', metadata.name],
@@ -116,6 +123,7 @@ function showShard(io: Io, shard: Shard, format: OutputFormat): void {
           `${drill.passed ? 'passed' : `failed: ${drill.failure ?? ''}`}, ${age(drill.time, io.now())} ago, ` +
             drill.steps.map(step => `${step.name} ${seconds(step.seconds)}`).join(', '),
       ],
+      ['Old rows', cold && `${archiveTold(cold)}, ${age(cold.time, io.now())} ago`],
     ]),
   );
   const records = backup?.records ?? [];
@@ -153,6 +161,33 @@ function row(shard: Shard, now: Date): readonly string[] {
     drill ? `${drill.passed ? 'passed' : 'failed'} ${age(drill.time, now)} ago` : '-',
     seconds(drill?.rtoSeconds),
   ];
+}
+
+function oldRows({ status }: Shard, now: Date): string {
+  const { running: run, last } = status?.backup?.coldTier ?? {};
+  if (run) return 'archiving';
+  return last ? `${last.succeeded ? 'archived' : 'failed'} ${age(last.time, now)} ago` : '-';
+}
+
+/** How a run ended, and what it did. */
+export function archiveTold({
+  succeeded,
+  failure,
+  rows,
+  files,
+  bytes: size,
+  deleted,
+  kept,
+  tables,
+}: ArchiveRun): string {
+  const upTo = tables.map(each => each.upTo).filter(each => each !== undefined);
+  const figures = [
+    `${rows} rows in ${files} ${files === 1 ? 'file' : 'files'} (${bytes(size)})`,
+    `${deleted} deleted`,
+    ...(kept > 0 ? [`${kept} left since they had changed`] : []),
+    ...(succeeded && upTo.length > 0 ? [`all before ${upTo.toSorted()[0]}`] : []),
+  ].join(', ');
+  return succeeded ? `archived: ${figures}` : `failed: ${failure?.message ?? ''} (${figures})`;
 }
 
 function running({ status }: Shard): string | undefined {

@@ -173,7 +173,17 @@ describe('a migration is begun', () => {
       ['merge', 'social-1', 'social-2', '--into', 'social-2'],
       { merge: { shards: ['social-1', 'social-2'], into: 'social-2' } },
     ],
+    [['split', 'social-0', '--at', '40', '80'], { split: { shard: 'social-0', into: 3, at: ['40', '80'] } }],
+    [['split', 'social-0', '--at=-5'], { split: { shard: 'social-0', into: 2, at: ['-5'] } }],
     [['move', 'social-1', 'us-east'], { move: { shard: 'social-1', region: 'us-east' } }],
+    [
+      ['move', 'social-1', '--storage-class', 'fast'],
+      { move: { shard: 'social-1', storageClassName: 'fast' } },
+    ],
+    [
+      ['move', 'social-1', 'us-east', '--storage-class', 'fast'],
+      { move: { shard: 'social-1', region: 'us-east', storageClassName: 'fast' } },
+    ],
     [
       ['slots', 'social-0', 'social-1', '0-9,12'],
       {
@@ -273,6 +283,7 @@ describe('a migration is begun', () => {
   test.each([
     [['split', 'social-9'], /no shard social-9/],
     [['split', 'social-0', '--into', 'two'], /whole number above 0/],
+    [['move', 'social-1'], /no place to move social-1 to/],
     [['slots', 'social-0', 'social-1', '9-3'], /no range of slots/],
     [['slots', 'social-0', 'social-1', 'x'], /no range of slots/],
   ])('not with %j', async (args, message) => {

@@ -1,5 +1,6 @@
 /** The commands that move data, and their options. What they do is in the files beside this one. */
 import { type Command, InvalidArgumentError } from 'commander';
+import { CliError } from '../errors.ts';
 import type { Io, OutputFormat } from '../io.ts';
 import type { Session } from '../session.ts';
 import { type BeginOptions, begin, type Operation, slotRanges } from './begin.ts';
@@ -82,10 +83,22 @@ function addOperations(program: Command, context: ProgramContext): void {
 
   withBeginOptions(program.command('split <shard>'))
     .description('Split a shard: parts of it move to empty shards. Raise spec.shards of the fleet first.')
-    .option('--into <n>', 'shards that it becomes, itself included', whole, 2)
-    .addHelpText('after', examples('split social-0', 'split social-0 --into 4 --manual --watch'))
-    .action((shard: string, { into }: { into: number }, command: Command) =>
-      start(command, { name: `split-${shard}`, shards: [shard], spec: { split: { shard, into } } }),
+    .option(
+      '--into <n>',
+      'shards that it becomes, itself included (default: 2, or one more than --at has keys)',
+      whole,
+    )
+    .option('--at <key...>', 'first key of each part but the lowest, in a fleet that is sharded by range')
+    .addHelpText(
+      'after',
+      examples('split social-0', 'split social-0 --into 4 --manual --watch', 'split social-0 --at 1000 2000'),
+    )
+    .action((shard: string, { at, into }: { at?: string[]; into?: number }, command: Command) =>
+      start(command, {
+        name: `split-${shard}`,
+        shards: [shard],
+        spec: { split: { shard, into: into ?? (at?.length ?? 1) + 1, ...(at === undefined ? {} : { at }) } },
+      }),
     );
 
   withBeginOptions(program.command('merge <shards...>'))
@@ -100,11 +113,27 @@ function addOperations(program: Command, context: ProgramContext): void {
       }),
     );
 
-  withBeginOptions(program.command('move <shard> <region>'))
-    .description('Move a whole shard to another region.')
-    .addHelpText('after', examples('move social-1 us-east'))
-    .action((shard: string, region: string, _options: object, command: Command) =>
-      start(command, { name: `move-${shard}`, shards: [shard], spec: { move: { shard, region } } }),
+  withBeginOptions(program.command('move <shard> [region]'))
+    .description('Move a whole shard to another region, onto another storage class, or both.')
+    .option('--storage-class <name>', 'storage class that it moves onto (default: its own)')
+    .addHelpText('after', examples('move social-1 us-east', 'move social-1 --storage-class fast'))
+    .action(
+      (shard: string, region: string | undefined, options: { storageClass?: string }, command: Command) => {
+        const { storageClass } = options;
+        if (region === undefined && storageClass === undefined) {
+          throw new CliError(
+            'NoPlace',
+            `no place to move ${shard} to`,
+            'Name a region, --storage-class, or both.',
+          );
+        }
+        const move = {
+          shard,
+          ...(region === undefined ? {} : { region }),
+          ...(storageClass === undefined ? {} : { storageClassName: storageClass }),
+        };
+        return start(command, { name: `move-${shard}`, shards: [shard], spec: { move } });
+      },
     );
 
   withBeginOptions(program.command('slots <from> <to> <ranges>'))

@@ -48,7 +48,11 @@ export function operationOf({ spec, status }: ShardMigration): string {
   if (split !== undefined) return `split ${split.shard} into ${split.into}`;
   if (merge !== undefined)
     return `merge ${merge.shards.join(', ')} into ${merge.into ?? merge.shards[0] ?? ''}`;
-  if (move !== undefined) return `move ${move.shard} to ${move.region}`;
+  if (move !== undefined) {
+    const { shard, region, storageClassName } = move;
+    const to = region === undefined ? '' : ` to ${region}`;
+    return `move ${shard}${to}${storageClassName === undefined ? '' : ` onto storage class ${storageClassName}`}`;
+  }
   return slots === undefined ? '' : `slots from ${slots.from} to ${slots.to}`;
 }
 

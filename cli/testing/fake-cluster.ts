@@ -138,12 +138,13 @@ export class FakeCluster {
   }
 }
 
-/** RFC 7396, for objects that hold no nulls. */
+/** RFC 7396. */
 function merged(object: unknown, patch: unknown): Record<string, unknown> {
   const result: Record<string, unknown> = { ...asRecord(object) };
   for (const [key, value] of Object.entries(asRecord(patch))) {
     const nested = typeof value === 'object' && !Array.isArray(value);
-    result[key] = nested ? merged(result[key], value) : value;
+    if (value === null) delete result[key];
+    else result[key] = nested ? merged(result[key], value) : value;
   }
   return result;
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { archiveSettings, settingsVariable } from '#archive/settings.ts';
 import { sampleShard } from '#engines/postgresql/testing/shard.ts';
 import type { KubeObject } from '#kernel/object.ts';
-import { type ArchiveRequest, archiveJob } from './archive-job.ts';
+import { type ArchiveImage, type ArchiveRequest, archiveJob } from './archive-job.ts';
 
 const request: ArchiveRequest = {
   name: 'archive-20261121',
@@ -12,6 +12,7 @@ const request: ArchiveRequest = {
     tables: [{ name: 'messages', column: 'created_at', olderThan: '366d' }],
     format: 'parquet',
     deleteAfter: true,
+    schedule: '0 1 * * *',
   },
   destination: {
     s3: {
@@ -24,9 +25,12 @@ const request: ArchiveRequest = {
     },
   },
   path: 'daily/fleet/social/0a1b2c3d',
-  serverName: 'social-0.fleet.svc',
 };
-const image = { image: 'operator:1', imagePullPolicy: 'IfNotPresent' } as const;
+const image = { image: 'operator:1', imagePullPolicy: 'IfNotPresent', pullSecrets: [] } as const;
+
+function jobWith(over: Partial<ArchiveImage> = {}): KubeObject {
+  return archiveJob(sampleShard(), request, 'social-0.fleet.svc', { ...image, ...over });
+}
 
 const pod = z.object({
   volumes: z.array(z.object({ projected: z.object({ sources: z.unknown() }) })),
@@ -43,7 +47,7 @@ function containerOf(job: KubeObject): unknown {
 }
 
 test('it is told the tables with their ages in seconds, where the database is, and where files go', () => {
-  const job = archiveJob(sampleShard(), request, image);
+  const job = jobWith();
   const { env } = z
     .object({ env: z.tuple([z.object({ name: z.string(), value: z.string() })]) })
     .parse(containerOf(job));
@@ -65,7 +69,7 @@ test('it is told the tables with their ages in seconds, where the database is, a
 });
 
 test('of each Secret it gets the one key that it needs', () => {
-  const [volume] = podOf(archiveJob(sampleShard(), request, image)).volumes;
+  const [volume] = podOf(jobWith()).volumes;
   expect(volume?.projected.sources).toEqual([
     { secret: { name: 'social-internal', items: [{ key: 'superuser', path: 'database/superuser' }] } },
     { secret: { name: 'social-ca', items: [{ key: 'ca.crt', path: 'database-ca/ca.crt' }] } },
@@ -76,7 +80,7 @@ test('of each Secret it gets the one key that it needs', () => {
 });
 
 test('nothing takes its pod for a member, and it has no access to the API server', () => {
-  const text = JSON.stringify(archiveJob(sampleShard(), request, image));
+  const text = JSON.stringify(jobWith());
   const [, template = ''] = text.split('"template":');
   expect(template).not.toContain('"shardwright.io/shard"');
   expect(template).toContain('"shardwright.io/task-of":"social-0"');

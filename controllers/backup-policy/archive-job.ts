@@ -17,14 +17,14 @@ export interface ArchiveRequest {
   readonly destination: Pick<BackupDestination, 's3'>;
   /** In the bucket, of the fleet's incarnation: that of its backups. */
   readonly path: string;
-  /** What the server's certificate is checked for. */
-  readonly serverName: string;
 }
 
 /** The operator's own image: the program is beside the operator. */
 export interface ArchiveImage {
   readonly image: string;
   readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+  /** Names of Secrets with registry credentials, in the namespace of the fleet. */
+  readonly pullSecrets: readonly string[];
 }
 
 const program = '/opt/shardwright/archive.mjs';
@@ -35,7 +35,13 @@ const DEADLINE_SECONDS = 6 * 3600;
 const STOP_SECONDS = 30;
 const USER = 65532;
 
-export function archiveJob(shard: Shard, request: ArchiveRequest, image: ArchiveImage): KubeObject {
+/** `serverName`: what the server's certificate is checked for. */
+export function archiveJob(
+  shard: Shard,
+  request: ArchiveRequest,
+  serverName: string,
+  image: ArchiveImage,
+): KubeObject {
   const { name, namespace = '' } = shard.metadata;
   const cluster = shard.spec.cluster.name;
   return {
@@ -68,7 +74,10 @@ export function archiveJob(shard: Shard, request: ArchiveRequest, image: Archive
             fsGroup: USER,
             seccompProfile: { type: 'RuntimeDefault' },
           },
-          containers: [container(shard, request, image)],
+          ...(image.pullSecrets.length > 0
+            ? { imagePullSecrets: image.pullSecrets.map(secret => ({ name: secret })) }
+            : {}),
+          containers: [container(shard, request, serverName, image)],
           volumes: [{ name: 'secrets', projected: { defaultMode: 0o440, sources: secrets(shard, request) } }],
         },
       },
@@ -76,13 +85,18 @@ export function archiveJob(shard: Shard, request: ArchiveRequest, image: Archive
   };
 }
 
-function container(shard: Shard, request: ArchiveRequest, image: ArchiveImage): Record<string, unknown> {
+function container(
+  shard: Shard,
+  request: ArchiveRequest,
+  serverName: string,
+  image: ArchiveImage,
+): Record<string, unknown> {
   return {
     name: 'archive',
     image: image.image,
     imagePullPolicy: image.imagePullPolicy,
     command: ['/usr/local/bin/node', '--max-old-space-size=512', program],
-    env: [{ name: settingsVariable, value: JSON.stringify(settings(shard, request)) }],
+    env: [{ name: settingsVariable, value: JSON.stringify(settings(shard, request, serverName)) }],
     // Kubernetes takes what the program says at its end from there.
     terminationMessagePolicy: 'File',
     resources: { requests: { cpu: '100m', memory: '256Mi' }, limits: { memory: '1Gi' } },
@@ -95,7 +109,11 @@ function container(shard: Shard, request: ArchiveRequest, image: ArchiveImage): 
   };
 }
 
-function settings(shard: Shard, { archive, destination, path, serverName }: ArchiveRequest): ArchiveSettings {
+function settings(
+  shard: Shard,
+  { archive, destination, path }: ArchiveRequest,
+  serverName: string,
+): ArchiveSettings {
   const { name, namespace = '' } = shard.metadata;
   const { endpoint, bucket, region } = destination.s3;
   return {

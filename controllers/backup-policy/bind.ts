@@ -1,11 +1,14 @@
 /**
  * Tells shards where their backups go: one Secret each, which their members mount where it is there. It is owned by the Shard,
- * and goes when the fleet is under no policy any more.
+ * and goes when the fleet is under no policy any more. Once it has changed, each member's pod is told so by an annotation: the
+ * kubelet renews what is mounted when a pod changes, else only within a minute or two. Whoever is killed between the two finds
+ * pods that were told of another version.
  */
+import { byShard, indexKey } from '#controllers/caches.ts';
 import { durationMs } from '#controllers/duration.ts';
 import { encodeFields } from '#controllers/secrets/secret-reader.ts';
 import { severalAtOnce } from '#controllers/several-at-once.ts';
-import { shardChildren, shardLabels } from '#crds/api/names.ts';
+import { annotations, shardChildren, shardLabels } from '#crds/api/names.ts';
 import { digest } from '#kernel/canonical.ts';
 import { type KubeObject, keyOf } from '#kernel/object.ts';
 import { ownedBy } from '#kernel/owner.ts';
@@ -40,9 +43,24 @@ export async function bindShards(deps: BackupDeps, facts: Gathered, signal: Abor
     const meter = { rpoSeconds, version: `${place}.${rpoSeconds}` };
     const files = engine.repositoryFiles(shard, repository, meter);
     deps.onWrite?.(`bind ${shard.metadata.name}`);
-    await deps.objects.applySecret(secretOf(view, files), signal);
+    const written = await deps.objects.applySecret(secretOf(view, files), signal);
+    await tellPods(deps, view, written, signal);
     deps.memory.keepSecret(keyOf(view.raw), version, offsetMs(shard.metadata.name, 1000) / 1000);
   });
+}
+
+async function tellPods(
+  { caches, objects, onWrite }: BackupDeps,
+  { shard }: ShardView,
+  version: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { name, namespace } = shard.metadata;
+  for (const pod of caches.pods.byIndex(byShard, indexKey(namespace, name))) {
+    if (pod.metadata.annotations?.[annotations.backupSecret] === version) continue;
+    onWrite?.(`tell ${pod.metadata.name} of its Secret`);
+    await objects.annotatePod(pod, annotations.backupSecret, version, signal);
+  }
 }
 
 function secretOf({ raw, shard }: ShardView, files: Readonly<Record<string, string>>): KubeObject {

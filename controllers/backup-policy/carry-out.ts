@@ -6,9 +6,10 @@ import { ForbiddenError, InvalidError } from '#kernel/errors.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { keyOf } from '#kernel/object.ts';
 import { ownedBy } from '#kernel/owner.ts';
-import type { Action } from './decide.ts';
+import type { Action, ShardJob } from './decide.ts';
 import type { BackupDeps } from './deps.ts';
 import type { ShardView } from './facts.ts';
+import type { StartedJob } from './memory.ts';
 
 export async function carryOut(
   deps: BackupDeps,
@@ -29,28 +30,33 @@ export async function carryOut(
     case 'RemoveJob':
       return removeJob(deps, action.shard, action.job, signal);
     case 'Backup': {
-      const { shard, raw } = action.shard;
+      const { shard } = action.shard;
       const engine = deps.backups(shard);
       if (!engine) return;
       const { type, name: request } = action.request;
       log.info({ shard: shard.metadata.name, type, request, why: action.why }, 'beginning a backup');
-      const job = ownedBy(engine.backupJob(shard, action.request, deps.context), raw);
-      try {
-        await deps.objects.createJob(job, signal);
-      } catch (error) {
-        if (error instanceof ForbiddenError || error instanceof InvalidError) {
-          const note = `${request}: ${error.message}. ${error.remedy}`;
-          deps.events.emit({
-            regarding: raw,
-            type: 'Warning',
-            reason: 'BackupRefused',
-            action: 'Backup',
-            note,
-          });
-        }
-        throw error;
-      }
-      deps.memory.startBackup(keyOf(raw));
+      await begin(
+        deps,
+        action.shard,
+        'backup',
+        request,
+        () => engine.backupJob(shard, action.request, deps.context),
+        signal,
+      );
+      return;
+    }
+    case 'Archive': {
+      const { shard } = action.shard;
+      const { name: request } = action.request;
+      log.info({ shard: shard.metadata.name, request }, 'beginning to archive old rows');
+      await begin(
+        deps,
+        action.shard,
+        'archive',
+        request,
+        () => deps.archiveJob(shard, action.request),
+        signal,
+      );
       return;
     }
     case 'Release':
@@ -60,16 +66,51 @@ export async function carryOut(
   }
 }
 
-async function removeJob(
-  deps: BackupDeps,
-  { shard, backupJob, drillJob }: ShardView,
-  which: 'backup' | 'drill',
+async function begin(
+  { objects, events, memory }: BackupDeps,
+  { raw }: ShardView,
+  kind: StartedJob,
+  request: string,
+  make: () => KubeObject,
   signal: AbortSignal,
 ): Promise<void> {
-  const job = which === 'backup' ? backupJob : drillJob;
+  try {
+    await objects.createJob(ownedBy(make(), raw), signal);
+  } catch (error) {
+    if (error instanceof ForbiddenError || error instanceof InvalidError) {
+      const note = `${request}: ${error.message}. ${error.remedy}`;
+      const [reason, action] =
+        kind === 'backup' ? ['BackupRefused', 'Backup'] : ['ArchiveRefused', 'Archive'];
+      events.emit({ regarding: raw, type: 'Warning', reason, action, note });
+    }
+    throw error;
+  }
+  memory.startJob(keyOf(raw), kind);
+}
+
+async function removeJob(
+  deps: BackupDeps,
+  view: ShardView,
+  which: ShardJob,
+  signal: AbortSignal,
+): Promise<void> {
+  const job = jobOf(view, which);
   if (!job) return;
   const { name, uid } = job;
-  await deps.objects.deleteJob({ namespace: shard.metadata.namespace ?? '', name, uid }, signal);
+  await deps.objects.deleteJob({ namespace: view.shard.metadata.namespace ?? '', name, uid }, signal);
+}
+
+function jobOf({ backupJob, drillJob, archiveJob }: ShardView, which: ShardJob) {
+  switch (which) {
+    case 'backup':
+      return backupJob;
+    case 'drill':
+      return drillJob;
+    case 'archive':
+      return archiveJob;
+    default:
+      return assertNever(which);
+  }
 }
 
 /** The status goes last: as long as it is there, somebody comes back to finish. */
@@ -78,6 +119,7 @@ async function release(deps: BackupDeps, view: ShardView, signal: AbortSignal): 
   const { name, namespace = '' } = shard.metadata;
   await removeJob(deps, view, 'backup', signal);
   await removeJob(deps, view, 'drill', signal);
+  await removeJob(deps, view, 'archive', signal);
   await deps.objects.deleteSecret({ namespace, name: shardChildren.backupSecret(name) }, signal);
   deps.memory.forget(keyOf(raw));
   deps.newest.shards.keep(await deps.objects.shardStatus(raw, {}, signal));
@@ -95,6 +137,8 @@ export function describe(action: Action): string {
       return `remove ${action.job} of ${shard}`;
     case 'Backup':
       return `back up ${shard}: ${action.request.name}`;
+    case 'Archive':
+      return `archive ${shard}: ${action.request.name}`;
     case 'Release':
       return `release ${shard}`;
     default:

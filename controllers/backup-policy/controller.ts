@@ -9,6 +9,7 @@ import type { Applier } from '#kernel/apply.ts';
 import type { Reconcile } from '#kernel/controller.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import type { Metrics } from '#kernel/metrics.ts';
+import { type ArchiveImage, archiveJob } from './archive-job.ts';
 import type { BackupDeps } from './deps.ts';
 import { BackupMemory, Newest } from './memory.ts';
 import { BackupMetrics } from './metrics.ts';
@@ -27,13 +28,15 @@ export interface BackupControllerOptions
   readonly secrets: SecretReader;
   readonly engine: (of: { readonly spec: Pick<Shard['spec'], 'engine'> }) => Engine;
   readonly metrics: Metrics;
+  /** Of the Jobs that archive old rows. */
+  readonly archiveImage: ArchiveImage;
 }
 
 export function createBackupReconcilers(options: BackupControllerOptions): {
   readonly policies: Reconcile;
   readonly drills: Reconcile;
 } {
-  const { client, applier, caches, secrets, engine, metrics, clock, ...rest } = options;
+  const { client, applier, caches, secrets, engine, metrics, clock, archiveImage, ...rest } = options;
   const deps: BackupDeps = {
     ...rest,
     clock,
@@ -41,6 +44,8 @@ export function createBackupReconcilers(options: BackupControllerOptions): {
     secrets,
     objects: backupObjects(client, applier),
     backups: of => engine(of).backups,
+    archiveJob: (shard, request) =>
+      archiveJob(shard, request, engine(shard).serverNames(shard)[0] ?? '', archiveImage),
     memory: new BackupMemory(clock),
     newest: {
       policies: new Newest(caches.backupPolicies, clock),

@@ -33,6 +33,7 @@ function end(world: BackupWorld): unknown {
     made: [...world.repository]
       .map(([shard, records]) => [shard, records.map(({ type }) => type)])
       .toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
+    told: world.toldOfSecrets(),
     drilled: [0, 1, 2].map(i => world.backup(`social-${i}`)?.drill?.last?.passed),
     phase: world.status('nightly').phase,
     left: world.jobs.all().flatMap(({ metadata }) => (metadata.name.endsWith('drill') ? metadata.name : [])),
@@ -49,6 +50,7 @@ test('killed at any point, it ends as it would have', { timeout: 120_000 }, asyn
       ['social-1', ['full', 'incremental', 'full']],
       ['social-2', ['full', 'incremental']],
     ],
+    told: true,
     drilled: [true, undefined, true],
     phase: 'Protected',
     left: [],

@@ -3,11 +3,16 @@
  * decision, so that a pass may be cut off anywhere and the next one goes on from what is there.
  */
 import { durationMs } from '#controllers/duration.ts';
-import type { DrillResult, ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
+import type { ArchiveRun } from '#crds/api/backup/cold-tier.ts';
+import type { BackupKind, DrillResult, ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
 import type { BackupPolicyStatus } from '#crds/api/backup-policy.ts';
 import { annotations } from '#crds/api/names.ts';
-import type { BackupRequest, BackupType } from '#engines/backup.ts';
+import type { BackupRequest } from '#engines/backup.ts';
 import { timestamp } from '#kernel/conditions.ts';
+import { type DueArchive, dueArchive } from './archive-due.ts';
+import type { ArchiveRequest } from './archive-job.ts';
+import { typeFor } from './backup-type.ts';
+import { archiveActions, isBackingUp, stepColdTier } from './decide-archives.ts';
 import { type Due, dueBackup, dueWhenever } from './due.ts';
 import { expire } from './expire.ts';
 import type { PolicyFacts, ShardView } from './facts.ts';
@@ -19,14 +24,20 @@ import { lastMoment, type Timetable, timetable } from './timetable.ts';
 export type Action =
   /** An annotation has been taken up: it goes. Of the policy itself without a shard. */
   | { readonly kind: 'TakeUp'; readonly shard: ShardView | undefined; readonly annotation: string }
-  | { readonly kind: 'RemoveJob'; readonly shard: ShardView; readonly job: 'backup' | 'drill' }
+  | { readonly kind: 'RemoveJob'; readonly shard: ShardView; readonly job: ShardJob }
   | {
       readonly kind: 'Backup';
       readonly shard: ShardView;
       readonly request: BackupRequest;
       readonly why: string;
     }
+  | { readonly kind: 'Archive'; readonly shard: ShardView; readonly request: ArchiveRequest }
   | { readonly kind: 'Release'; readonly shard: ShardView };
+
+export type ShardJob = 'backup' | 'drill' | 'archive';
+
+/** Shards whose Job was made a moment ago, and no cache shows it yet. */
+export type Starting = Readonly<Record<'backup' | 'archive', ReadonlySet<string>>>;
 
 export interface ShardDecision {
   readonly view: ShardView;
@@ -34,29 +45,32 @@ export interface ShardDecision {
   readonly backup: ShardBackupStatus | undefined;
   readonly backupEnded: BackupEnd | undefined;
   readonly drillEnded: DrillResult | undefined;
+  readonly archiveEnded: ArchiveRun | undefined;
   /** What it should have by now, failures or not. */
   readonly due: Due | undefined;
+  /** The moment of which its old rows should be archived by now, failures or not. */
+  readonly archiveDue: DueArchive | undefined;
 }
 
 export interface PolicyDecision {
   readonly shards: readonly ShardDecision[];
   readonly actions: readonly Action[];
   /** What is asked of the whole policy, as its status keeps it. */
-  readonly asked: Pick<BackupPolicyStatus, 'asked' | 'drillAsked' | 'drillTime'>;
+  readonly asked: Pick<BackupPolicyStatus, 'asked' | 'drillAsked' | 'drillTime' | 'archiveAsked'>;
 }
 
-/** `starting`: shards whose backup was begun a moment ago, which no cache shows yet. */
-export function decidePolicy(facts: PolicyFacts, starting: ReadonlySet<string>, now: Date): PolicyDecision {
+export function decidePolicy(facts: PolicyFacts, starting: Starting, now: Date): PolicyDecision {
   const { policy, problems } = facts;
-  const { schedule } = policy.spec;
+  const { schedule, archive } = policy.spec;
   const followed = !problems.some(({ plan }) => plan);
-  const times = followed ? timetable(schedule, now) : undefined;
+  const times = followed ? timetable(schedule, now, archive?.schedule) : undefined;
   const actions: Action[] = facts.released.map(shard => ({ kind: 'Release', shard }));
   const asked = askedOfPolicy(facts, actions, now);
-  let shards = facts.shards.map(view => stepShard(facts, view, asked.asked, times, actions, now));
+  let shards = facts.shards.map(view => stepShard(facts, view, asked, times, actions, now));
   const drills = momentOfDrills(facts, asked, shards, followed, now);
   shards = drills.shards;
   if (times) actions.push(...backupActions(facts, shards, asked.asked, times, starting, now));
+  actions.push(...archiveActions(facts, shards, actions, starting, now));
   for (const { view, backup } of shards) {
     const job = view.drillJob;
     const wanted = backup?.drill?.wanted;
@@ -70,58 +84,73 @@ export function decidePolicy(facts: PolicyFacts, starting: ReadonlySet<string>, 
 type Asked = PolicyDecision['asked'];
 
 function askedOfPolicy({ policy, status }: PolicyFacts, actions: Action[], now: Date): Asked {
-  const { [annotations.backupNow]: backupNow, [annotations.drillNow]: drillNow } =
-    policy.metadata.annotations ?? {};
-  const type = backupTypeOf(backupNow);
+  const {
+    [annotations.backupNow]: backupNow,
+    [annotations.drillNow]: drillNow,
+    [annotations.archiveNow]: archiveNow,
+  } = policy.metadata.annotations ?? {};
+  const type = backupKindOf(backupNow);
   if (backupNow !== undefined) {
     actions.push({ kind: 'TakeUp', shard: undefined, annotation: annotations.backupNow });
   }
   if (drillNow !== undefined) {
     actions.push({ kind: 'TakeUp', shard: undefined, annotation: annotations.drillNow });
   }
+  if (archiveNow !== undefined) {
+    actions.push({ kind: 'TakeUp', shard: undefined, annotation: annotations.archiveNow });
+  }
   const { asked, drillAsked, drillTime } = status;
+  const archiveAsked = archiveNow === undefined ? status.archiveAsked : timestamp(now);
   return {
     ...(type ? { asked: { type, time: timestamp(now) } } : asked ? { asked } : {}),
     ...(drillNow === undefined ? (drillAsked ? { drillAsked } : {}) : { drillAsked: timestamp(now) }),
     ...(drillTime ? { drillTime } : {}),
+    ...(archiveAsked === undefined ? {} : { archiveAsked }),
   };
 }
 
 /** Undefined for a value that names none. */
-function backupTypeOf(value: string | undefined): BackupType | undefined {
+function backupKindOf(value: string | undefined): BackupKind | undefined {
   return value === 'full' || value === 'incremental' ? value : undefined;
 }
 
 function stepShard(
   facts: PolicyFacts,
   view: ShardView,
-  askedOfAll: Asked['asked'],
+  asked: Asked,
   times: Timetable | undefined,
   actions: Action[],
   now: Date,
 ): ShardDecision {
   const begun = beginning(facts, view, now);
   if (!begun)
-    return { view, backup: undefined, backupEnded: undefined, drillEnded: undefined, due: undefined };
+    return {
+      view,
+      backup: undefined,
+      backupEnded: undefined,
+      drillEnded: undefined,
+      archiveEnded: undefined,
+      due: undefined,
+      archiveDue: undefined,
+    };
   const archived = { ...begun, ...(view.archive ? { archive: view.archive } : {}) };
   const backups = stepBackups(archived, view.backupJob, now);
   const drills = stepDrills(backups.backup, view.drillJob, now);
-  const backup = askedOfShard(view, drills.backup, actions, now);
+  const archives = stepColdTier(facts, view, askedOfShard(view, drills.backup, actions, now), actions, now);
+  const { backup } = archives;
+  const { suspend } = facts.policy.spec.schedule;
+  const shard = view.shard.metadata.name;
   return {
     view,
     backup,
     backupEnded: backups.ended,
     drillEnded: drills.ended,
-    due:
+    archiveEnded: archives.ended,
+    due: times && dueWhenever({ shard, backup, askedOfAll: asked.asked, suspend, times, now }),
+    archiveDue:
       times &&
-      dueWhenever({
-        shard: view.shard.metadata.name,
-        backup,
-        askedOfAll,
-        suspend: facts.policy.spec.schedule.suspend,
-        times,
-        now,
-      }),
+      backup.coldTier &&
+      dueArchive({ shard, coldTier: backup.coldTier, askedOfAll: asked.archiveAsked, suspend, times }),
   };
 }
 
@@ -156,7 +185,7 @@ function askedOfShard(
     view.shard.metadata.annotations ?? {};
   let next = backup;
   if (backupNow !== undefined) {
-    const type = backupTypeOf(backupNow);
+    const type = backupKindOf(backupNow);
     if (type && backup.asked?.type !== type) next = { ...next, asked: { type, time: timestamp(now) } };
     actions.push({ kind: 'TakeUp', shard: view, annotation: annotations.backupNow });
   }
@@ -217,14 +246,11 @@ function backupActions(
   shards: readonly ShardDecision[],
   askedOfAll: Asked['asked'],
   times: Timetable,
-  starting: ReadonlySet<string>,
+  starting: Starting,
   now: Date,
 ): readonly Action[] {
   const { schedule, retention } = policy.spec;
-  const isBusy = ({ view, backup }: ShardDecision) =>
-    backup?.running !== undefined ||
-    starting.has(view.shard.metadata.name) ||
-    (view.backupJob !== undefined && view.backupJob.request !== backup?.finished);
+  const isBusy = (decision: ShardDecision) => isBackingUp(decision, starting);
   const free = schedule.maxConcurrent - shards.filter(isBusy).length;
   if (free <= 0) return [];
   const ready = shards.flatMap(decision => {
@@ -245,6 +271,8 @@ function backupActions(
     // The one before has its end noted; it makes room.
     if (view.backupJob) return { kind: 'RemoveJob', shard: view, job: 'backup' };
     const attempt = backup.failed?.attempts ?? 0;
+    const records = backup.records ?? [];
+    const type = typeFor(due.type, records, retention, now);
     // What a drill is reading stays until it has ended.
     const drilling = view.drillJob !== undefined || backup.drill?.wanted !== undefined;
     return {
@@ -252,10 +280,10 @@ function backupActions(
       shard: view,
       why: due.why,
       request: {
-        name: requestName({ what: due.type, planned: due.planned, attempt }),
-        type: due.type,
+        name: requestName({ what: type, planned: due.planned, attempt }),
+        type,
         deadlineSeconds: Math.max(1, Math.round(durationMs(schedule.deadline) / 1000)),
-        expire: drilling ? [] : expire(backup.records ?? [], retention, now),
+        expire: drilling ? [] : expire(records, retention, now),
         ...sourceOf(view),
       },
     };

@@ -8,8 +8,9 @@ import type { ConnectTarget, MemberFacts, RenderContext } from '#engines/engine.
 import type { Clock } from '#kernel/clock.ts';
 import type { EventRecorder } from '#kernel/events.ts';
 import type { KubeObject, ObjectKey } from '#kernel/object.ts';
-import type { Job } from '#kernel/resources.ts';
+import type { Job, Pod } from '#kernel/resources.ts';
 import type { Request } from '#kernel/source.ts';
+import type { ArchiveRequest } from './archive-job.ts';
 import type { BackupMemory, Newest } from './memory.ts';
 import type { BackupMetrics } from './metrics.ts';
 
@@ -20,6 +21,8 @@ export interface BackupDeps {
   /** Undefined for an engine that makes no backups. */
   readonly backups: (of: { readonly spec: Pick<Shard['spec'], 'engine'> }) => BackupEngine | undefined;
   readonly context: RenderContext;
+  /** The Job that archives old rows, without its owner. */
+  readonly archiveJob: (shard: Shard, request: ArchiveRequest) => KubeObject;
   /** What lets the operator into a namespace. */
   readonly enableCommand: (namespace: string) => string;
   readonly memory: BackupMemory;
@@ -32,6 +35,10 @@ export interface BackupDeps {
     readonly backupsEnded: Pick<BackupMetrics['backupsEnded'], 'inc'>;
     readonly drillsEnded: Pick<BackupMetrics['drillsEnded'], 'inc'>;
     readonly restoreTime: Pick<BackupMetrics['restoreTime'], 'observe'>;
+    readonly archivesEnded: Pick<BackupMetrics['archivesEnded'], 'inc'>;
+    readonly archivedRows: Pick<BackupMetrics['archivedRows'], 'inc'>;
+    readonly archivedBytes: Pick<BackupMetrics['archivedBytes'], 'inc'>;
+    readonly erasedRows: Pick<BackupMetrics['erasedRows'], 'inc'>;
   };
   readonly clock: Clock;
   /** Called before each write, for tests that end a pass between two of them. */
@@ -52,7 +59,8 @@ export interface BackupCaches {
   readonly backupPolicies: Watched;
   readonly shardClusters: Watched;
   readonly shards: Pick<Watched, 'get'> & Indexed;
-  readonly pods: Indexed;
+  readonly shardMigrations: Pick<Watched, 'values'>;
+  readonly pods: { byIndex(index: string, value: string): readonly Pod[] };
   readonly jobs: { get(key: ObjectKey): Job | undefined };
 }
 
@@ -65,7 +73,10 @@ export interface BackupObjects {
     signal: AbortSignal,
   ): Promise<KubeObject>;
   policyStatus(raw: KubeObject, status: BackupPolicyStatus, signal: AbortSignal): Promise<KubeObject>;
-  applySecret(secret: KubeObject, signal: AbortSignal): Promise<void>;
+  /** Returns its version, which is another one whenever it has changed. */
+  applySecret(secret: KubeObject, signal: AbortSignal): Promise<string>;
+  /** Sets an annotation of a pod, if it is there. */
+  annotatePod(pod: KubeObject, annotation: string, value: string, signal: AbortSignal): Promise<void>;
   /** Only one of ours: a Secret of that name that somebody else has made stays. */
   deleteSecret(key: Request, signal: AbortSignal): Promise<void>;
   /** False if there is one of that name already. */

@@ -3,15 +3,14 @@
  * done: a missed backlog is one backup, a full one satisfies the incremental ones before it, and a failure waits longer each
  * time. Pure.
  */
-import type { ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
-import type { BackupType } from '#engines/backup.ts';
+import type { BackupKind, ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
 import type { Timetable } from './timetable.ts';
 
 export interface DueInput {
   readonly shard: string;
   readonly backup: ShardBackupStatus;
   /** Asked for by hand for all shards of the policy. */
-  readonly askedOfAll?: { readonly type: BackupType; readonly time: string } | undefined;
+  readonly askedOfAll?: { readonly type: BackupKind; readonly time: string } | undefined;
   readonly suspend: boolean;
   readonly times: Timetable;
   readonly now: Date;
@@ -21,7 +20,7 @@ export interface DueInput {
 export const urgency = { schedule: 0, asked: 1, first: 2, broken: 3 } as const;
 
 export interface Due {
-  readonly type: BackupType;
+  readonly type: BackupKind;
   /** The moment that it stands for. */
   readonly planned: Date;
   readonly urgency: number;
@@ -37,16 +36,14 @@ const AGAIN_MS = 30 * 60_000;
 /** Undefined: nothing is. Failures put it off: see {@link retryAt}. */
 export function dueBackup(input: DueInput): Due | undefined {
   const { backup, now } = input;
-  const retry = retryAt(backup);
-  if (retry && now < retry) return undefined;
+  if (backup.failed && now < retryAt(backup.failed)) return undefined;
   return dueWhenever(input);
 }
 
 /** When the next attempt may begin after failures. */
-export function retryAt({ failed }: ShardBackupStatus): Date | undefined {
-  if (!failed) return undefined;
-  const waitMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(20, failed.attempts - 1));
-  return new Date(Date.parse(failed.time) + waitMs);
+export function retryAt({ attempts, time }: { readonly attempts: number; readonly time: string }): Date {
+  const waitMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(20, attempts - 1));
+  return new Date(Date.parse(time) + waitMs);
 }
 
 /** The same without regard to failures. */
@@ -102,7 +99,7 @@ function againAfter(since: Date, servedFull: number, now: Date): Date | undefine
   return again <= now ? again : undefined;
 }
 
-function due(type: BackupType, planned: Date, level: number, why: string): Due {
+function due(type: BackupKind, planned: Date, level: number, why: string): Due {
   return { type, planned, urgency: level, why };
 }
 

@@ -46,7 +46,7 @@ describe('which backups go', () => {
     expect(expire(all, { full: '2' }, now)).toEqual(['72h-full']);
   });
 
-  test('of each day the newest, for as long as said', () => {
+  test('of each day the first, for as long as said', () => {
     const all = records([
       [100, 'full'],
       [54, 'full'],
@@ -56,14 +56,14 @@ describe('which backups go', () => {
       [2, 'full'],
     ]);
     // 54 h and 52 h ago are one day, 30 h and 28 h ago the next.
-    expect(expire(all, { full: '1', daily: '3d' }, now)).toEqual(['30h-full', '54h-full', '100h-full']);
+    expect(expire(all, { full: '1', daily: '3d' }, now)).toEqual(['28h-full', '52h-full', '100h-full']);
   });
 
-  test('of each week the newest, as many as said', () => {
+  test('of each week the first, as many as said', () => {
     const all = records([15, 14, 8, 7, 1, 0].map(days => [days * 24, 'full'] as const));
     // Today is a Monday: yesterday, and what is seven days old, lie in the week before.
     expect(expire(all, { full: '1', weekly: '2' }, now)).toEqual([
-      '168h-full',
+      '24h-full',
       '192h-full',
       '336h-full',
       '360h-full',

@@ -5,12 +5,7 @@
 import { durationMs } from '#controllers/duration.ts';
 import type { Retention } from '#crds/api/backup/plan.ts';
 import type { BackupRecord } from '#engines/backup.ts';
-
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
-const WEEK_MS = 7 * DAY_MS;
-/** The first Monday of the epoch was its fifth day. */
-const MONDAY_MS = 4 * DAY_MS;
+import { periodOf, tiersOf } from './tiers.ts';
 
 /** `records`: all of a shard, in any order. Returns labels, the newest first: what stands on another goes before it. */
 export function expire(records: readonly BackupRecord[], retention: Retention, now: Date): readonly string[] {
@@ -25,21 +20,15 @@ export function expire(records: readonly BackupRecord[], retention: Retention, n
 }
 
 function keptByTier(newestFirst: readonly BackupRecord[], retention: Retention, now: Date): Set<string> {
-  const { full, hourly, daily, weekly } = retention;
   const fulls = newestFirst.filter(({ type }) => type === 'full');
-  const kept = new Set(within(fulls, full, now).map(({ label }) => label));
-  const tiers = [
-    [hourly, HOUR_MS],
-    [daily, DAY_MS],
-    [weekly, WEEK_MS],
-  ] as const;
-  let thinned = false;
-  for (const [tier, lengthMs] of tiers) {
-    if (tier === undefined) continue;
-    thinned = true;
-    for (const { label } of within(newestOfEach(newestFirst, lengthMs), tier, now)) kept.add(label);
+  const kept = new Set(within(fulls, retention.full, now).map(({ label }) => label));
+  const tiers = tiersOf(retention);
+  // A damaged one stands for nothing.
+  const good = newestFirst.filter(({ error }) => !error);
+  for (const { lengthMs, keep } of tiers) {
+    for (const { label } of within(oneOfEach(good, lengthMs), keep, now)) kept.add(label);
   }
-  if (thinned) return kept;
+  if (tiers.length > 0) return kept;
   // Without tiers an incremental backup lives as long as the full one that it stands on.
   const byLabel = new Map(newestFirst.map(record => [record.label, record]));
   for (const record of newestFirst) {
@@ -49,19 +38,25 @@ function keptByTier(newestFirst: readonly BackupRecord[], retention: Retention, 
   return kept;
 }
 
-/** `tier`: how many, or for how long. */
-function within(newestFirst: readonly BackupRecord[], tier: string, now: Date): readonly BackupRecord[] {
-  if (/^\d+$/.test(tier)) return newestFirst.slice(0, Number(tier));
-  const since = now.getTime() - durationMs(tier);
+/** `keep`: how many, or for how long. */
+function within(newestFirst: readonly BackupRecord[], keep: string, now: Date): readonly BackupRecord[] {
+  if (/^\d+$/.test(keep)) return newestFirst.slice(0, Number(keep));
+  const since = now.getTime() - durationMs(keep);
   return newestFirst.filter(record => stoppedAt(record) >= since);
 }
 
-function newestOfEach(newestFirst: readonly BackupRecord[], lengthMs: number): readonly BackupRecord[] {
-  const seen = new Set<number>();
-  return newestFirst.filter(record => {
-    const bucket = Math.floor((stoppedAt(record) - MONDAY_MS) / lengthMs);
-    return !seen.has(bucket) && seen.add(bucket);
-  });
+/**
+ * Of each hour, day or week the first, which the least stands below; one that stands on another incremental one only where there is no
+ * other. The newest of them first.
+ */
+function oneOfEach(newestFirst: readonly BackupRecord[], lengthMs: number): readonly BackupRecord[] {
+  const chosen = new Map<number, BackupRecord>();
+  for (const record of newestFirst) {
+    const period = periodOf(stoppedAt(record), lengthMs);
+    const before = chosen.get(period);
+    if (!before || record.type !== 'incremental' || before.type === 'incremental') chosen.set(period, record);
+  }
+  return [...chosen.values()].toSorted((a, b) => stoppedAt(b) - stoppedAt(a));
 }
 
 function withFoundations(kept: ReadonlySet<string>, records: readonly BackupRecord[]): ReadonlySet<string> {

@@ -1,5 +1,7 @@
 /** Everything that a decision about a policy is made from. */
 
+import type { ArchiveOutcome } from '#archive/outcome.ts';
+import type { BackupDestination } from '#crds/api/backup/destination.ts';
 import type { ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
 import type { BackupPolicy, BackupPolicyStatus } from '#crds/api/backup-policy.ts';
 import { parseBackupPolicy } from '#crds/api/backup-policy.ts';
@@ -46,8 +48,19 @@ export interface ShardView {
   readonly achieved: Achieved;
   readonly backupJob: JobView<BackupProgressReport> | undefined;
   readonly drillJob: JobView<DrillReport> | undefined;
+  readonly archiveJob: JobView<ArchiveOutcome> | undefined;
+  /** Where its old rows go; undefined while that is not known, or is not to be. */
+  readonly coldPlace: ColdPlace | undefined;
+  /** The ShardMigration that has a part in it. */
+  readonly migration: string | undefined;
   /** It, or its fleet, is paused or on its way out: nothing is begun. */
   readonly paused: boolean;
+}
+
+export interface ColdPlace {
+  readonly destination: Pick<BackupDestination, 's3'>;
+  /** In the bucket, of the fleet's incarnation. */
+  readonly path: string;
 }
 
 export interface JobView<Report> {

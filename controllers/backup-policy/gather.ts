@@ -1,7 +1,8 @@
 /** Gathers all that a decision about a policy is made from: from caches, and from the Secrets that it names. */
-import { byCluster, byPolicy, byShard, indexKey } from '#controllers/caches.ts';
+import { byCluster, byPolicy, byShard, byTask, indexKey } from '#controllers/caches.ts';
 import { durationMs } from '#controllers/duration.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
+import { migrationOf } from '#controllers/shard-migration/facts.ts';
 import type { BackupPolicy } from '#crds/api/backup-policy.ts';
 import { backupPolicyStatus } from '#crds/api/backup-policy.ts';
 import { annotations, isPaused, shardChildren } from '#crds/api/names.ts';
@@ -12,12 +13,19 @@ import { ForbiddenError } from '#kernel/errors.ts';
 import { type KubeObject, keyOf } from '#kernel/object.ts';
 import type { Request } from '#kernel/source.ts';
 import { type Achieved, achievedNow } from './achieved.ts';
+import { archiveProblems, migratingShards } from './archiving-shards.ts';
 import { bindingOf, policyOf } from './bindings.ts';
 import type { BackupDeps } from './deps.ts';
-import { backupPolicyOf, type PolicyFacts, type Problem, type ShardView } from './facts.ts';
-import { backupJobOf, drillJobOf, reportOf } from './jobs.ts';
+import { backupPolicyOf, type ColdPlace, type PolicyFacts, type Problem, type ShardView } from './facts.ts';
+import { archiveJobOf, backupJobOf, drillJobOf, reportOf } from './jobs.ts';
 import { problemsOf } from './problems.ts';
-import { destinationOf, type OpenDestination, openDestinations, placeOf } from './repositories.ts';
+import {
+  destinationOf,
+  type OpenDestination,
+  openDestinations,
+  placeOf,
+  repositoryPath,
+} from './repositories.ts';
 import { type ArchiveStatus, knownArchive, newestReport } from './shard-archive.ts';
 
 export interface Gathered extends PolicyFacts {
@@ -46,6 +54,10 @@ export async function gatherPolicy(
   const homeless = under
     .flatMap(({ shards }) => shards.map(({ shard }) => shard))
     .filter(shard => destinationOf(shard, destinations) === undefined);
+  const migrations = policy.spec.archive ? migrationsIn(deps, namespace) : new Map<string, string>();
+  const shards = under.flatMap(({ cluster, shards: found }) =>
+    found.map(each => viewOf(deps, policy, cluster, each, { destinations, migrations })),
+  );
   return {
     raw: latest,
     policy,
@@ -55,10 +67,9 @@ export async function gatherPolicy(
       ...problemsOf({ spec: policy.spec, binding, engines, now: clock.now() }),
       ...opened.problems,
       ...noDestination(homeless),
+      ...(policy.spec.archive ? archiveProblems(shards) : []),
     ],
-    shards: under.flatMap(({ cluster, shards }) =>
-      shards.map(each => viewOf(deps, policy, cluster, each, destinations)),
-    ),
+    shards,
     released: releasedBy(deps, { namespace, name: policy.metadata.name }),
     destinations,
   };
@@ -87,6 +98,19 @@ function policiesOf({ caches }: BackupDeps, namespace: string): readonly BackupP
       throw error;
     }
   });
+}
+
+function migrationsIn({ caches }: BackupDeps, namespace: string): ReadonlyMap<string, string> {
+  const migrations = inNamespace(caches.shardMigrations.values(), namespace).flatMap(raw => {
+    try {
+      return [migrationOf(raw)];
+    } catch (error) {
+      // It says so itself, and touches nothing.
+      if (error instanceof InvalidObjectError) return [];
+      throw error;
+    }
+  });
+  return migratingShards(migrations);
 }
 
 function inNamespace(objects: Iterable<KubeObject>, namespace: string): readonly KubeObject[] {
@@ -155,8 +179,20 @@ function bareView(deps: BackupDeps, raw: KubeObject, shard: Shard): ShardView {
     achieved: {},
     backupJob: backupJobOf(job(shardChildren.backupJob(name)), engine),
     drillJob: drillJobOf(job(shardChildren.drillJob(name)), engine),
+    archiveJob: archiveJobOf(
+      job(shardChildren.archiveJob(name)),
+      deps.caches.pods.byIndex(byTask, indexKey(namespace, name)),
+    ),
+    coldPlace: undefined,
+    migration: undefined,
     paused: true,
   };
+}
+
+interface Surroundings {
+  readonly destinations: readonly OpenDestination[];
+  /** By the shard that they have a part in. */
+  readonly migrations: ReadonlyMap<string, string>;
 }
 
 function viewOf(
@@ -164,7 +200,7 @@ function viewOf(
   { spec }: BackupPolicy,
   cluster: KubeObject,
   each: FoundShard,
-  destinations: readonly OpenDestination[],
+  { destinations, migrations }: Surroundings,
 ): ShardView {
   const { raw, shard } = each;
   const key = { namespace: shard.metadata.namespace ?? '', name: shard.metadata.name };
@@ -178,12 +214,20 @@ function viewOf(
     ...bare,
     place,
     archive,
+    coldPlace: engine && found && coldPlaceOf(cluster, found),
+    migration: migrations.get(key.name),
     achieved: place === undefined ? {} : measure(deps, bare.raw, archive, place, spec),
     paused:
       isPaused(shard) ||
       cluster.metadata.annotations?.[annotations.paused] === 'true' ||
       cluster.metadata.deletionTimestamp !== undefined,
   };
+}
+
+/** Files of the archive are not encrypted by us. */
+function coldPlaceOf(cluster: KubeObject, { destination, secrets }: OpenDestination): ColdPlace | undefined {
+  if (!secrets || destination.encryption) return undefined;
+  return { destination, path: repositoryPath(destination.s3.prefix, cluster) };
 }
 
 function archiveOf(

@@ -1,8 +1,9 @@
 /** Jobs of a shard as facts: what they were made for, whether they have ended, and what they tell of themselves. */
+import { type ArchiveOutcome, parseOutcome } from '#archive/outcome.ts';
 import { annotations } from '#crds/api/names.ts';
 import type { BackupEngine, BackupProgressReport, BackupReport, DrillReport } from '#engines/backup.ts';
 import type { KubeObject } from '#kernel/object.ts';
-import type { Job } from '#kernel/resources.ts';
+import type { Job, Pod } from '#kernel/resources.ts';
 import type { JobView } from './facts.ts';
 
 type Engine = Pick<BackupEngine, 'parseReport'>;
@@ -35,6 +36,21 @@ export function drillJobOf(job: Job | undefined, engine: Engine): JobView<DrillR
     ...view,
     report: report?.kind === 'Drill' && report.request === view.request ? report : undefined,
   };
+}
+
+/** It has no access to the API server: what it tells is the last message of its pod. `pods`: those that work for the shard. */
+export function archiveJobOf(
+  job: Job | undefined,
+  pods: readonly Pod[],
+): JobView<ArchiveOutcome> | undefined {
+  if (!job || job.metadata.deletionTimestamp !== undefined) return undefined;
+  const its = pods.filter(({ metadata }) =>
+    metadata.ownerReferences?.some(({ uid }) => uid === job.metadata.uid),
+  );
+  const [report] = its.flatMap(({ status }) =>
+    (status?.containerStatuses ?? []).flatMap(({ state }) => parseOutcome(state?.terminated?.message) ?? []),
+  );
+  return { ...viewOf(job), report };
 }
 
 function viewOf({ metadata, status }: Job): Omit<JobView<never>, 'report'> {

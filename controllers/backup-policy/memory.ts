@@ -14,13 +14,16 @@ const BELIEVE_MS = 10_000;
 /** A Secret that somebody deletes is noticed within this. */
 const LOOK_AGAIN_MS = 600_000;
 
+/** Jobs of which only so many are begun. */
+export type StartedJob = 'backup' | 'archive';
+
 export class BackupMemory {
   readonly reports = new ReportMemory();
   readonly #clock: Clock;
   readonly #startedAt: number;
   readonly #written = new Map<string, number>();
   readonly #secrets = new Map<string, { readonly version: string; readonly until: number }>();
-  readonly #starting = new Map<string, number>();
+  readonly #starting = { backup: new Map<string, number>(), archive: new Map<string, number>() };
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -49,25 +52,26 @@ export class BackupMemory {
     this.#secrets.set(shard, { version, until });
   }
 
-  /** A backup was begun; its Job may not be in the cache yet. */
-  startBackup(shard: string): void {
-    this.#starting.set(shard, this.#clock.monotonicMs());
+  /** A Job was made; it may not be in the cache yet. */
+  startJob(shard: string, job: StartedJob): void {
+    this.#starting[job].set(shard, this.#clock.monotonicMs());
   }
 
-  isStarting(shard: string): boolean {
-    const at = this.#starting.get(shard);
+  isStarting(shard: string, job: StartedJob): boolean {
+    const at = this.#starting[job].get(shard);
     return at !== undefined && this.#clock.monotonicMs() - at < BELIEVE_MS;
   }
 
-  seenBackup(shard: string): void {
-    this.#starting.delete(shard);
+  seenJob(shard: string, job: StartedJob): void {
+    this.#starting[job].delete(shard);
   }
 
   forget(shard: string): void {
     this.reports.forget(shard);
     this.#written.delete(shard);
     this.#secrets.delete(shard);
-    this.#starting.delete(shard);
+    this.#starting.backup.delete(shard);
+    this.#starting.archive.delete(shard);
   }
 }
 

@@ -17,6 +17,10 @@ export class BackupMetrics {
   readonly backupsEnded: Counter<'type' | 'result'>;
   readonly drillsEnded: Counter<'result'>;
   readonly restoreTime: Histogram;
+  readonly archivesEnded: Counter<'result'>;
+  readonly archivedRows: Counter;
+  readonly archivedBytes: Counter;
+  readonly erasedRows: Counter;
 
   constructor(metrics: Metrics, caches: { readonly shards: Listed; readonly backupPolicies: Listed }) {
     const registers = [metrics.registry];
@@ -38,6 +42,22 @@ export class BackupMetrics {
       buckets: RESTORE_SECONDS,
       registers,
     });
+    this.archivesEnded = new Counter({
+      name: 'shardwright_archive_runs_ended_total',
+      help: 'Runs of the archive that ended, by how.',
+      labelNames: ['result'],
+      registers,
+    });
+    const count = (name: string, help: string) => new Counter({ name, help, registers });
+    this.archivedRows = count(
+      'shardwright_archived_rows_total',
+      'Rows that were written to files of the archive and read back.',
+    );
+    this.archivedBytes = count('shardwright_archived_bytes_total', 'Bytes of these files.');
+    this.erasedRows = count(
+      'shardwright_archive_deleted_rows_total',
+      'Rows that were deleted once they were in the archive.',
+    );
     registerShards(registers, caches.shards);
     registerPolicies(registers, caches.backupPolicies);
   }
@@ -90,6 +110,12 @@ function registerShards(registers: Registers, shards: Listed): void {
     'shardwright_backup_bytes_per_second',
     'Rate of all backups under way.',
     b => b.running?.bytesPerSecond ?? 0,
+  );
+  sum('shardwright_archives_running', 'Runs of the archive under way.', ({ coldTier }) =>
+    coldTier?.running ? 1 : 0,
+  );
+  sum('shardwright_archives_failing', 'Shards whose last run of the archive failed.', ({ coldTier }) =>
+    coldTier?.last?.succeeded === false ? 1 : 0,
   );
   sum('shardwright_backups_failing', 'Shards whose last backup failed.', ({ failed }) => (failed ? 1 : 0));
 }

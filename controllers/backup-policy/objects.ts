@@ -6,7 +6,7 @@ import { labels } from '#crds/api/names.ts';
 import type { Applier } from '#kernel/apply.ts';
 import { AlreadyExistsError, ConflictError, InvalidError, orUndefined } from '#kernel/errors.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
-import { Jobs, Secrets } from '#kernel/resources.ts';
+import { Jobs, Pods, Secrets } from '#kernel/resources.ts';
 import type { BackupObjects } from './deps.ts';
 
 export function backupObjects(client: KubeClient, applier: Applier): BackupObjects {
@@ -18,7 +18,12 @@ export function backupObjects(client: KubeClient, applier: Applier): BackupObjec
       return (await applier.applyStatus(raw, status, { signal })).object;
     },
     async applySecret(secret, signal) {
-      await applier.apply(secret, { signal });
+      const { object } = await applier.apply(secret, { signal });
+      return object.metadata.resourceVersion ?? '';
+    },
+    async annotatePod({ metadata }, annotation, value, signal) {
+      const body = { metadata: { annotations: { [annotation]: value } } };
+      await orUndefined(client.patch(Pods, metadata, { type: 'merge', body }, { signal }));
     },
     async deleteSecret(key, signal) {
       const found = await orUndefined(client.get(Secrets, key, { signal }));

@@ -16,7 +16,15 @@ export function isPolicyNews(
 }
 
 function meaning(status: BackupPolicyStatus): unknown {
-  const { conditions = [], achieved, backups, lastBackupTime: _b, lastDrillTime: _d, ...rest } = status;
+  const {
+    conditions = [],
+    achieved,
+    backups,
+    lastBackupTime: _b,
+    lastDrillTime: _d,
+    lastArchiveTime: _a,
+    ...rest
+  } = status;
   return {
     ...rest,
     unknown: achieved?.unknown,

@@ -21,17 +21,18 @@ export function problemsOf(input: ProblemsInput): readonly Problem[] {
   let ofSpec = ofSpecs.get(input.spec);
   if (!ofSpec) {
     const crons = cronProblems(input);
-    ofSpec = [...crons, ...(crons.length > 0 ? [] : retentionProblems(input))];
+    ofSpec = [...crons, ...(crons.length > 0 ? [] : retentionProblems(input)), ...archiveProblems(input)];
     ofSpecs.set(input.spec, ofSpec);
   }
   return [...ofSpec, ...objectiveProblems(input), ...bindingProblems(input.binding)];
 }
 
-function cronProblems({ spec: { schedule, drill }, now }: ProblemsInput): readonly Problem[] {
+function cronProblems({ spec: { schedule, drill, archive }, now }: ProblemsInput): readonly Problem[] {
   const fields = [
     ['spec.schedule.full', schedule.full],
     ['spec.schedule.incremental', schedule.incremental],
     ['spec.drill.schedule', drill?.schedule],
+    ['spec.archive.schedule', archive?.schedule],
   ] as const;
   return fields.flatMap(([field, expression]) => {
     const problem = expression === undefined ? undefined : cronProblem(expression, schedule.timeZone, now);
@@ -54,6 +55,19 @@ function retentionProblems({ spec: { schedule, retention }, now }: ProblemsInput
         `spec.retention.full keeps a full backup for ${full}, and by spec.schedule.full the next one comes only after ` +
         `${describeMs(everyMs)}: keep them for ${describeMs(everyMs)} or longer, or make them more often`,
       plan: true,
+    },
+  ];
+}
+
+function archiveProblems({ spec: { archive, destinations } }: ProblemsInput): readonly Problem[] {
+  if (!archive || destinations.every(({ encryption }) => encryption === undefined)) return [];
+  return [
+    {
+      reason: 'ArchiveNotEncrypted',
+      message:
+        'files of spec.archive are not encrypted, while a destination names a passphrase for backups: leave spec.archive out, ' +
+        'or take the fleet into a policy whose destinations have no encryption, with a bucket that encrypts what it stores',
+      plan: false,
     },
   ];
 }

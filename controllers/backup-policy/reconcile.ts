@@ -8,7 +8,7 @@ import type { Reconcile, ReconcileContext, ReconcileResult } from '#kernel/contr
 import { type KubeObject, keyOf } from '#kernel/object.ts';
 import { bindShards } from './bind.ts';
 import { carryOut } from './carry-out.ts';
-import { decidePolicy, type ShardDecision } from './decide.ts';
+import { decidePolicy, type ShardDecision, type Starting } from './decide.ts';
 import type { BackupDeps } from './deps.ts';
 import { type Gathered, gatherPolicy, releasedBy } from './gather.ts';
 import { isPolicyNews } from './policy-news.ts';
@@ -63,7 +63,7 @@ async function reconcile(
 }
 
 function order(kind: string): number {
-  return kind === 'TakeUp' ? 0 : kind === 'Backup' ? 2 : 1;
+  return kind === 'TakeUp' ? 0 : kind === 'Backup' || kind === 'Archive' ? 2 : 1;
 }
 
 /** Silence is noticed well within twice the objective. */
@@ -71,12 +71,18 @@ function lookAgainMs({ policy }: Gathered): number {
   return Math.max(1000, Math.min(15_000, durationMs(policy.spec.objectives.rpo) / 4));
 }
 
-function starting({ memory }: BackupDeps, { shards }: Gathered): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (const { raw, backupJob, backup } of shards) {
+function starting({ memory }: BackupDeps, { shards }: Gathered): Starting {
+  const names = { backup: new Set<string>(), archive: new Set<string>() };
+  for (const { raw, backupJob, archiveJob, backup } of shards) {
     const key = keyOf(raw);
-    if (backupJob && backupJob.request !== backup?.finished) memory.seenBackup(key);
-    else if (memory.isStarting(key)) names.add(raw.metadata.name);
+    const seen = {
+      backup: backupJob !== undefined && backupJob.request !== backup?.finished,
+      archive: archiveJob !== undefined && archiveJob.request !== backup?.coldTier?.finished,
+    };
+    for (const job of ['backup', 'archive'] as const) {
+      if (seen[job]) memory.seenJob(key, job);
+      else if (memory.isStarting(key, job)) names[job].add(raw.metadata.name);
+    }
   }
   return names;
 }

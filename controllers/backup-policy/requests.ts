@@ -1,8 +1,8 @@
-/** Names of backups and drills: what is wanted and for which moment, so that the same thing always has the same name. */
+/** Names of backups, drills and runs of the archive: what is wanted and for which moment, so that the same thing always has the same name. */
 import type { BackupType } from '#engines/backup.ts';
 
 export interface RequestParts {
-  readonly what: BackupType | 'drill';
+  readonly what: BackupType | 'drill' | 'archive';
   readonly planned: Date;
   readonly attempt: number;
 }
@@ -18,10 +18,19 @@ export function requestName({ what, planned, attempt }: RequestParts): string {
 /** Undefined for a name that was not made here. */
 export function parseRequest(name: string): RequestParts | undefined {
   const found =
-    /^(full|incremental|drill)-(\d{4})(\d\d)(\d\d)t(\d\d)(\d\d)(\d\d)z-(\d{1,6})$/.exec(name) ?? undefined;
+    /^(full|differential|incremental|drill|archive)-(\d{4})(\d\d)(\d\d)t(\d\d)(\d\d)(\d\d)z-(\d{1,6})$/.exec(
+      name,
+    ) ?? undefined;
   if (!found) return undefined;
   const [, what, year, month, day, hour, minute, second, attempt] = found;
-  if (what !== 'full' && what !== 'incremental' && what !== 'drill') return undefined;
+  if (
+    what !== 'full' &&
+    what !== 'differential' &&
+    what !== 'incremental' &&
+    what !== 'drill' &&
+    what !== 'archive'
+  )
+    return undefined;
   return {
     what,
     planned: new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`),

@@ -103,8 +103,8 @@ function withRecords(
   const shown = records
     .toSorted((a, b) => Date.parse(a.stopped) - Date.parse(b.stopped))
     .slice(-RECORDS_SHOWN);
-  const last = (type: BackupRecord['type']) => shown.findLast(record => record.type === type);
-  const [full, incremental] = [last('full'), last('incremental')];
+  const full = shown.findLast(({ type }) => type === 'full');
+  const incremental = shown.findLast(({ type }) => type !== 'full');
   return {
     ...rest,
     records: shown.map(record => ({
@@ -124,9 +124,10 @@ function progress(
   const doneBytes = rounded(report?.doneBytes);
   const totalBytes = rounded(report?.totalBytes);
   const seconds = (Date.parse(report?.at ?? now.toISOString()) - Date.parse(created)) / 1000;
+  const what = parseRequest(request)?.what;
   return {
     request,
-    type: parseRequest(request)?.what === 'full' ? 'full' : 'incremental',
+    type: what === 'full' || what === 'differential' ? what : 'incremental',
     started: created,
     ...(doneBytes === undefined ? {} : { doneBytes }),
     ...(totalBytes === undefined ? {} : { totalBytes }),

@@ -4,6 +4,7 @@ import { durationMs } from '#controllers/duration.ts';
 import type { BackupPolicyStatus } from '#crds/api/backup-policy.ts';
 import { ConditionType } from '#crds/api/conditions.ts';
 import { setConditions } from '#kernel/conditions.ts';
+import { archiveCounts, archived } from './archived.ts';
 import type { PolicyDecision, ShardDecision } from './decide.ts';
 import type { PolicyFacts } from './facts.ts';
 
@@ -19,6 +20,7 @@ export function policyStatus(facts: PolicyFacts, decision: PolicyDecision, now: 
     shards.flatMap(({ backup }) => [backup?.lastFull?.time, backup?.lastIncremental?.time]),
   );
   const lastDrill = latest(shards.map(({ backup }) => backup?.drill?.last?.time));
+  const lastArchive = latest(shards.map(({ backup }) => backup?.coldTier?.last?.time));
   return {
     observedGeneration,
     phase: phaseOf(facts, conditions),
@@ -39,11 +41,13 @@ export function policyStatus(facts: PolicyFacts, decision: PolicyDecision, now: 
       passed: shards.filter(({ backup }) => backup?.drill?.last?.passed === true).length,
       failed: shards.filter(({ backup }) => backup?.drill?.last?.passed === false).length,
     },
+    ...archiveCounts(facts, shards),
     ...decision.asked,
     ...(lastBackup === undefined ? {} : { lastBackupTime: lastBackup }),
     ...(lastDrill === undefined ? {} : { lastDrillTime: lastDrill }),
+    ...(lastArchive === undefined ? {} : { lastArchiveTime: lastArchive }),
     conditions: setConditions(
-      before.conditions ?? [],
+      (before.conditions ?? []).filter(({ type }) => conditions.some(each => each.type === type)),
       conditions.map(condition => ({
         ...condition,
         message: condition.message.slice(0, 4096),
@@ -120,18 +124,9 @@ function conditionsOf(facts: PolicyFacts, decision: PolicyDecision, now: Date): 
     rpoMet(facts, shards),
     rtoMet(facts, shards),
     backupsCurrent(facts, shards, now),
-    ...(facts.policy.spec.archive === undefined ? [] : [notArchived]),
+    ...archived(facts, shards, now),
   ];
 }
-
-/** The program is there (docs/archive.md); nothing starts it yet. */
-const notArchived: WantedCondition = {
-  type: ConditionType.archived,
-  status: 'False',
-  reason: 'NotYetSupported',
-  message:
-    'this version does not start spec.archive by itself: rows stay where they are, and nothing is deleted',
-};
 
 type Why = Pick<WantedCondition, 'reason' | 'message'>;
 

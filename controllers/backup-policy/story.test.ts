@@ -80,7 +80,15 @@ test('a Job without last words, and one that somebody removes, have failed', asy
   expect(world.backup('social-0')?.failed?.message).toBe('BackoffLimitExceeded: its pod failed');
   world.ends = () => 'stuck';
   await world.until(() => world.backup('social-0')?.running !== undefined);
-  expect(world.backup('social-0')?.running).toMatchObject({ percent: 50, type: 'full' });
+  await world.second(5);
+  // 50 of 100 bytes, since it began.
+  expect(world.backup('social-0')?.running).toMatchObject({
+    type: 'full',
+    doneBytes: 50,
+    totalBytes: 100,
+    percent: 50,
+    bytesPerSecond: expect.toSatisfy((rate: number) => rate > 0 && rate <= 50),
+  });
   world.jobs.remove('social-0-backup');
   await world.until(() => world.backup('social-0')?.failed?.attempts === 2);
   expect(world.backup('social-0')?.failed?.message).toContain('was removed');
@@ -195,6 +203,7 @@ test('Secrets that are missing or changed', async () => {
   const data = world.secrets.get('social-0-backup')?.['data'];
   const text = Buffer.from(String(Reflect.get(Object(data), 'repository')), 'base64').toString();
   expect(text).toContain('rotated');
+  expect(world.toldOfSecrets()).toBe(true);
   expect(told(world)).not.toContain('rotated');
 });
 

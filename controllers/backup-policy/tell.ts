@@ -1,15 +1,17 @@
 /** Events and counts of what has ended and of what has turned. */
+import type { ArchiveRun } from '#crds/api/backup/cold-tier.ts';
 import type { BackupPolicyStatus } from '#crds/api/backup-policy.ts';
 import { ConditionType } from '#crds/api/conditions.ts';
 import { transitions } from '#kernel/conditions.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { ShardDecision } from './decide.ts';
 import type { BackupDeps } from './deps.ts';
+import type { ShardView } from './facts.ts';
 
 type Telling = Pick<BackupDeps, 'events' | 'metrics'>;
 
 export function tellOfEnds({ events, metrics }: Telling, policy: KubeObject, decision: ShardDecision): void {
-  const { view, backupEnded, drillEnded } = decision;
+  const { view, backupEnded, drillEnded, archiveEnded } = decision;
   const { raw, shard, backup: before } = view;
   const { name } = shard.metadata;
   if (backupEnded?.kind === 'Failed') {
@@ -25,6 +27,7 @@ export function tellOfEnds({ events, metrics }: Telling, policy: KubeObject, dec
       events.emit({ regarding: raw, type: 'Normal', reason: 'BackupSucceeded', action: 'Backup', note });
     }
   }
+  if (archiveEnded) tellOfArchive({ events, metrics }, view, archiveEnded);
   if (!drillEnded) return;
   metrics.drillsEnded.inc({ result: drillEnded.passed ? 'passed' : 'failed' });
   if (drillEnded.rtoSeconds !== undefined) metrics.restoreTime.observe(drillEnded.rtoSeconds);
@@ -39,6 +42,28 @@ export function tellOfEnds({ events, metrics }: Telling, policy: KubeObject, dec
       action: 'Drill',
       note,
     });
+  }
+}
+
+function tellOfArchive(
+  { events, metrics }: Telling,
+  { raw, backup: before }: ShardView,
+  run: ArchiveRun,
+): void {
+  const { request, succeeded, rows, files, bytes, deleted, kept, failure } = run;
+  metrics.archivesEnded.inc({ result: succeeded ? 'succeeded' : 'failed' });
+  // What a failed run has done stays done.
+  metrics.archivedRows.inc(rows);
+  metrics.archivedBytes.inc(bytes);
+  metrics.erasedRows.inc(deleted);
+  // It goes on by itself after the migration.
+  if (failure?.code === 'Migrating') return;
+  if (failure) {
+    const note = `${request}: ${failure.message}`;
+    events.emit({ regarding: raw, type: 'Warning', reason: 'ArchiveFailed', action: 'Archive', note });
+  } else if (rows + deleted > 0 || before?.coldTier?.attempts !== undefined) {
+    const note = `${request}: ${rows} rows in ${files} ${files === 1 ? 'file' : 'files'}, ${deleted} deleted, ${kept} left since they had changed`;
+    events.emit({ regarding: raw, type: 'Normal', reason: 'ArchiveSucceeded', action: 'Archive', note });
   }
 }
 

@@ -8,7 +8,7 @@ import type { BackupSchedule } from '#crds/api/backup/plan.ts';
 
 export interface Timetable {
   /** The last moment of the schedule for this shard, without what is added to it for the shard; undefined if there was none. */
-  last(schedule: 'full' | 'incremental', shard: string): Date | undefined;
+  last(schedule: 'full' | 'incremental' | 'archive', shard: string): Date | undefined;
   /** When the shard's next moment is. */
   next(shard: string): Date | undefined;
 }
@@ -19,15 +19,17 @@ interface Moments {
   readonly jitterMs: number;
 }
 
-/** Throws what croner throws at an expression or time zone that it does not know; {@link cronProblem} tells beforehand. */
-export function timetable(schedule: BackupSchedule, now: Date): Timetable {
+/**
+ * `archive`: when old rows are looked for, if ever. Throws what croner throws at an expression or time zone that it does not know;
+ * {@link cronProblem} tells beforehand.
+ */
+export function timetable(schedule: BackupSchedule, now: Date, archive?: string): Timetable {
   const wanted = durationMs(schedule.jitter);
-  const full = moments(schedule.full, schedule.timeZone, wanted, now);
-  const incremental =
-    schedule.incremental === undefined
-      ? undefined
-      : moments(schedule.incremental, schedule.timeZone, wanted, now);
-  const of = { full, incremental };
+  const momentsOf = (expression: string | undefined) =>
+    expression === undefined ? undefined : moments(expression, schedule.timeZone, wanted, now);
+  const full = momentsOf(schedule.full);
+  const incremental = momentsOf(schedule.incremental);
+  const of = { full, incremental, archive: momentsOf(archive) };
   return {
     last(name, shard) {
       const found = of[name];

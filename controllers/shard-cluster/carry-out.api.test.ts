@@ -110,3 +110,24 @@ test('deleting a Shard takes that one only: one of its name that came since stay
   });
   await run({ kind: 'DeleteShard', object: { ...object, metadata: { ...metadata, uid } } });
 });
+
+test('a shard is not made elsewhere than its move says, whatever the cache says', async () => {
+  const { run, setStatus, client, namespace } = await world();
+  const newShard = { name: 'social-4', ordinal: 4, storageClassName: 'fast' };
+  await setStatus({ phase: 'Pending', transfers: [], clusterUid: 'uid-social', newShard });
+  const made = (storage: object) => {
+    const object = shardWith({ ordinal: 4, storage }, { name: 'social-4', namespace });
+    const { uid: _uid, generation: _generation, ...metadata } = object.metadata;
+    return { kind: 'ApplyShard', object: { ...object, metadata }, isNew: true } as const;
+  };
+  const refused: unknown = await run(made({ size: '1Gi' })).catch((error: unknown) => error);
+  expect(refused).toMatchObject({ code: 'MoveUnseen' });
+  expect(isCacheBehind(refused)).toBe(true);
+  await expect(client.get(Shards, { namespace, name: 'social-4' })).rejects.toMatchObject({
+    code: 'NotFound',
+  });
+  await run(made({ size: '1Gi', storageClassName: 'fast' }));
+  expect(await client.get(Shards, { namespace, name: 'social-4' })).toMatchObject({
+    spec: { storage: { storageClassName: 'fast' } },
+  });
+});

@@ -33,7 +33,8 @@ export function isCacheBehind(error: unknown): boolean {
     error instanceof MapExistsError ||
     error instanceof MapBusyError ||
     error instanceof ConflictError ||
-    error instanceof ShardInUseError
+    error instanceof ShardInUseError ||
+    error instanceof MoveUnseenError
   );
 }
 
@@ -47,6 +48,7 @@ export async function carryOut(
   const ofShards = plan.actions.filter(({ kind }) => kind === 'ApplyShard' || kind === 'DeleteShard');
   const ofMap = plan.actions.filter(action => !ofShards.includes(action));
   for (const action of ofMap) await carryOutOne(deps, subject, action, context);
+  await assertMovesSeen(deps, subject, ofShards, context.signal);
   await severalAtOnce(ofShards, SHARDS_AT_ONCE, action => carryOutOne(deps, subject, action, context));
 }
 
@@ -62,14 +64,14 @@ async function carryOutOne(
       return deps.maps.create(request, action.map, ownerOf(cluster), signal);
     case 'PublishMap': {
       const { retire } = action;
-      if (retire.length > 0) await assertUnused(deps, request, retire, signal);
+      if (retire.length > 0) await assertUnused(deps, { cluster, request }, retire, signal);
       log.info({ retire }, 'changing the shard map');
       const by = cluster.metadata.uid ?? '';
       await deps.maps.publish(request, { by, signal, change: map => nextMap(map, cluster, retire) });
       return undefined;
     }
     case 'ReleaseMap':
-      if ((await liveUse(deps, request, signal)).uids.has(markerOf(action.by))) return undefined;
+      if ((await liveUse(deps, { cluster, request }, signal)).uids.has(markerOf(action.by))) return undefined;
       log.warn({ by: action.by }, 'releasing the shard map: the migration that was changing it is gone');
       return deps.maps.unmark(request, action.by, signal);
     case 'ApplyShard':
@@ -134,24 +136,50 @@ class ShardInUseError extends Error {
 /** A migration says which shards it counts on before it touches them, and a shard that has left the map is lost to it. */
 async function assertUnused(
   deps: CarryOutDeps,
-  request: Request,
+  subject: FleetSubject,
   shards: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const inUse = (await liveUse(deps, request, signal)).shards;
+  const inUse = (await liveUse(deps, subject, signal)).shards;
   const used = shards.find(name => inUse.has(name));
   if (used !== undefined) throw new ShardInUseError(`a ShardMigration counts on ${used}`);
+}
+
+/** The move that made a shard is in the map before the cache shows it. It holds up nothing: the next pass sees it. */
+class MoveUnseenError extends Error {
+  override readonly name = 'MoveUnseenError';
+  readonly code = 'MoveUnseen';
+  readonly remedy = 'None is needed: the next pass sees the migration.';
+}
+
+/** A shard that is made on another storage class than its move says could not be corrected any more. */
+async function assertMovesSeen(
+  deps: CarryOutDeps,
+  subject: FleetSubject,
+  actions: readonly ClusterAction[],
+  signal: AbortSignal,
+): Promise<void> {
+  const made = actions.flatMap(action =>
+    action.kind === 'ApplyShard' && action.isNew ? [action.object] : [],
+  );
+  if (made.length === 0) return;
+  const { storageClasses } = await liveUse(deps, subject, signal);
+  const unseen = made.find(
+    ({ metadata: { name }, spec }) =>
+      storageClasses.has(name) && storageClasses.get(name) !== spec.storage.storageClassName,
+  );
+  if (unseen) throw new MoveUnseenError(`a ShardMigration has ${unseen.metadata.name} made elsewhere`);
 }
 
 /** As the API server has it: the cache of migrations may be behind that of maps. */
 async function liveUse(
   { client }: CarryOutDeps,
-  request: Request,
+  { cluster, request }: FleetSubject,
   signal: AbortSignal,
 ): Promise<MigrationUse> {
   const { namespace } = request;
   const { items } = await client.list<KubeObject>(ShardMigrations, { namespace }, { signal });
-  return migrationUse(items, request);
+  return migrationUse(items, request, cluster.metadata.uid);
 }
 
 function asKubeObject(shard: Shard): KubeObject {

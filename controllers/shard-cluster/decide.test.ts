@@ -21,7 +21,12 @@ function facts(cluster: ShardCluster, over: Partial<ClusterFacts> = {}): Cluster
     cluster,
     shards: [],
     map: nowhere,
-    migrations: { shards: new Set(), emptying: false, uids: new Set(['someone']) },
+    migrations: {
+      shards: new Set(),
+      emptying: false,
+      storageClasses: new Map(),
+      uids: new Set(['someone']),
+    },
     nodesByRegion: new Map([
       ['eu-west', 1],
       ['us-east', 1],
@@ -260,6 +265,40 @@ describe('a running fleet', () => {
     expect(
       decide({ ...withSpec(state, { access: { stableLogin: true } }), shards }).actions.map(words),
     ).not.toContain('ApplyShard social-0');
+  });
+});
+
+const on = (storageClassName: string) => ({ storage: { size: '1Gi', storageClassName } });
+const classes = ({ shards }: ClusterFacts) => shards.map(({ spec }) => spec.storage.storageClassName);
+
+describe('a storage class', () => {
+  test('that the spec names later is for shards to come, their size for all', () => {
+    const state = withSpec(running(on('old')), {
+      shards: 5,
+      storage: { size: '2Gi', storageClassName: 'new' },
+    });
+    let later = state;
+    for (let plan = decide(state); plan.actions.length > 0; plan = decide(later)) later = after(later, plan);
+    expect(classes(later)).toEqual(['old', 'old', 'old', 'old', 'new']);
+    expect(new Set(later.shards.map(({ spec }) => spec.storage.size))).toEqual(new Set(['2Gi']));
+  });
+
+  test('that the spec names no more stays where it is', () => {
+    const state = withSpec(running(on('old')), { storage: { size: '1Gi' } });
+    expect(decide(state).actions).toEqual([]);
+  });
+
+  test('that a move has chosen is that of the shard which it makes, also when the move is forgotten', () => {
+    const { migrations, ...state } = running({ shards: 2, ...on('old') });
+    const storageClasses = new Map([
+      ['social-2', 'fast'],
+      ['social-3', undefined],
+    ]);
+    const moving = { ...state, cluster: clusterWith({ shards: 4, ...on('old') }) };
+    const known = { ...moving, migrations: { ...migrations, storageClasses } };
+    const made = after(known, decide(known));
+    expect(classes(made)).toEqual(['old', 'old', 'fast', undefined]);
+    expect(decide({ ...made, migrations }).actions).toEqual([]);
   });
 });
 

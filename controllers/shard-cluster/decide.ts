@@ -25,7 +25,7 @@ export type ClusterAction =
   | { readonly kind: 'PublishMap'; readonly retire: readonly string[] }
   /** Takes back the mark of a migration that was taken away by force. */
   | { readonly kind: 'ReleaseMap'; readonly by: string }
-  | { readonly kind: 'ApplyShard'; readonly object: Shard }
+  | { readonly kind: 'ApplyShard'; readonly object: Shard; readonly isNew: boolean }
   /** It has left the map. */
   | { readonly kind: 'DeleteShard'; readonly object: Shard }
   /** What Jobs of a recovery need: rights, settings, volumes. */
@@ -149,6 +149,7 @@ function shardActions(
               cluster,
               partition: partitions.get(entry.ordinal) ?? emptyPartition(map),
               schemaHash,
+              storage: storageOf(facts, old, entry.name),
               database: databaseOf(facts, old, entry.name),
               ...settings,
             },
@@ -165,12 +166,25 @@ function shardActions(
     if (old?.metadata.deletionTimestamp !== undefined) return [];
     if (old?.spec === spec) return [];
     const object = shardObject(cluster, entry, spec);
-    if (!old || !agrees(old, object, spec)) return [{ kind: 'ApplyShard', object }];
+    if (!old || !agrees(old, object, spec)) return [{ kind: 'ApplyShard', object, isNew: !old }];
     // One whose turn has not come agrees with less than the orders.
     if (waiting === 0) agreed.set(old, orders);
     return [];
   });
   return { actions, waiting };
+}
+
+/** Volumes never change their storage class: a shard keeps its own, a new one has that of its move or else the fleet's. */
+function storageOf(
+  { cluster, migrations }: ClusterFacts,
+  old: Shard | undefined,
+  name: string,
+): ShardSpec['storage'] {
+  const { storageClassName: ofFleet, ...storage } = cluster.spec.storage;
+  const ofMove = migrations.storageClasses;
+  const ofNew = ofMove.has(name) ? ofMove.get(name) : ofFleet;
+  const storageClassName = old ? old.spec.storage.storageClassName : ofNew;
+  return { ...storage, ...(storageClassName === undefined ? {} : { storageClassName }) };
 }
 
 /** Of one that came back from a backup. */

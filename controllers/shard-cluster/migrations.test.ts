@@ -15,7 +15,7 @@ function migration(spec: object, status: object = {}, namespace = 'default'): Ku
 }
 
 function use(...migrations: readonly KubeObject[]): unknown {
-  const { shards, emptying } = migrationUse(migrations, fleet);
+  const { shards, emptying } = migrationUse(migrations, fleet, 'uid-social');
   return [[...shards].toSorted(), emptying];
 }
 
@@ -69,4 +69,34 @@ test('progress alone wakes no fleet', () => {
   expect(migrationStage(migration({}, { phase: 'BulkCopy', transfers }))).toBe(migrationStage(before));
   expect(migrationStage(migration({}, { phase: 'Completed', transfers }))).not.toBe(migrationStage(before));
   expect(clusterNamed(before)).toBe('social');
+});
+
+function moved(newShard: object, clusterUid = 'uid-social', phase = 'Completed'): KubeObject {
+  return migration({ move: { shard: 'social-1', storageClassName: 'x' } }, { newShard, clusterUid, phase });
+}
+
+function classes(...migrations: readonly KubeObject[]): unknown {
+  return [...migrationUse(migrations, fleet, 'uid-social').storageClasses];
+}
+
+describe('storage classes of shards that moves have made', () => {
+  test('stand in the plan, for as long as the migration is there', () => {
+    expect(
+      classes(
+        moved({ name: 'social-4', ordinal: 4, storageClassName: 'fast' }),
+        moved({ name: 'social-5', ordinal: 5, region: 'us-east' }, 'uid-social', 'BulkCopy'),
+      ),
+    ).toEqual([
+      ['social-4', 'fast'],
+      ['social-5', undefined],
+    ]);
+  });
+
+  test('are not those of an earlier fleet of the same name', () => {
+    expect(classes(moved({ name: 'social-4', storageClassName: 'fast' }, 'uid-before'))).toEqual([]);
+  });
+
+  test('are not in something damaged', () => {
+    expect(classes(moved([]), moved({ name: 4, storageClassName: 'fast' }))).toEqual([]);
+  });
 });

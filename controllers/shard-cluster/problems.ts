@@ -124,7 +124,7 @@ const storageClassMissing: Check = ({ cluster, storageClassExists }) => {
     ? undefined
     : {
         reason: 'NoSuchStorageClass',
-        message: `there is no StorageClass ${name}: create it, or name another one in a new ShardCluster (spec.storage.storageClassName is immutable)`,
+        message: `there is no StorageClass ${name}: create it, or name another one in spec.storage.storageClassName: shards that are there stay on theirs`,
       };
 };
 

@@ -16,6 +16,8 @@ export interface ProjectionInput {
   readonly secretsVersion: string;
   /** Absent without spec.schema. */
   readonly schemaHash?: string | undefined;
+  /** Its volumes, where they are not as spec.storage says. */
+  readonly storage?: ShardSpec['storage'];
   /** System identifier of the database that its first volume was filled with. */
   readonly database?: string | undefined;
 }
@@ -53,7 +55,7 @@ export function projectShard(input: ProjectionInput, entry: MapShard): ShardSpec
     image: image ?? defaultImage,
     resources: spec.resources,
     pooler: spec.pooler,
-    storage: spec.storage,
+    storage: input.storage ?? spec.storage,
     consistency: spec.consistency,
     deletionPolicy: spec.deletionPolicy,
     access: spec.access,

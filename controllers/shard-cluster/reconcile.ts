@@ -23,6 +23,7 @@ import { type ClusterFacts, clusterOf } from './facts.ts';
 import { decideFinalizer, writeFinalizer } from './finalizer.ts';
 import { migrationUse } from './migrations.ts';
 import type { Problem } from './problems.ts';
+import { withoutRebuilt } from './rebuilt.ts';
 import { gatherRecovery } from './recovery/gather.ts';
 import { onceApplied } from './rollout-budget.ts';
 import { SCHEMA_EVERY_MS } from './schema-watch.ts';
@@ -102,12 +103,13 @@ async function reconcile(
   subject: Subject,
   context: ReconcileContext,
 ): Promise<ReconcileResult> {
-  const { cluster, request } = subject;
-  if (remainsOfAnother(deps, cluster)) {
+  const { request } = subject;
+  if (remainsOfAnother(deps, subject.cluster)) {
     context.log.info({}, 'waiting until what a deleted fleet of this name has left is gone');
     return { requeueAfterMs: REMAINS_RETRY_MS };
   }
   const shards = shardsOf(deps, request);
+  const cluster = withoutRebuilt(subject.cluster, shards);
   const map = deps.maps.read(request);
   const pages = pagesOf(map);
   if (isPaused(cluster)) {
@@ -138,7 +140,7 @@ async function reconcile(
     shards,
     map,
     recovery,
-    migrations: migrationUse(deps.caches.shardMigrations.values(), request),
+    migrations: migrationUse(deps.caches.shardMigrations.values(), request, cluster.metadata.uid),
     nodesByRegion: nodesByRegion(deps),
     storageClassExists: storageClassExists(deps, cluster),
     schema,

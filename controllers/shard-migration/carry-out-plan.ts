@@ -25,6 +25,7 @@ export async function recordPlan(
       ...status,
       transfers: [...plan.transfers],
       plan: [...plan.lines],
+      ...(plan.newShard && { newShard: plan.newShard }),
       startTime: timestamp(deps.clock.now()),
       ...(clusterUid === undefined ? {} : { clusterUid }),
     }));

@@ -4,13 +4,12 @@
  */
 
 import { assertNever } from '#kernel/assert-never.ts';
-import { addShards } from '#sharding/change.ts';
-import { type ShardMap, shardByName } from '#sharding/map.ts';
 import { preflight, verify } from './carry-out-looks.ts';
+import { addShard, splitRanges } from './carry-out-map.ts';
 import { recordPlan } from './carry-out-plan.ts';
 import { fence, publish } from './carry-out-switch.ts';
 import type { Action } from './decision.ts';
-import { markOf, markOfAdding } from './mark.ts';
+import { markOf } from './mark.ts';
 import { emit, fleetOf, type Outcome, type Pass, planOf, sessionOf, uidOf } from './pass.ts';
 
 /** Throws EngineError, CredentialsMissingError, KubeError and the map's errors: whatever was done stays done. */
@@ -35,6 +34,8 @@ async function carryOutOne(pass: Pass, action: Action): Promise<Outcome> {
       return recordPlan(pass, action);
     case 'AddShard':
       return addShard(pass, action);
+    case 'SplitRanges':
+      return splitRanges(pass);
     case 'Preflight':
       return preflight(pass, action);
     case 'Verify':
@@ -118,25 +119,5 @@ async function cleanUp(
       transfers: status.transfers.map(each => (each.id === transfer ? { ...each, phase: ending } : each)),
     }),
   }));
-  return undefined;
-}
-
-/** Marked, because a new shard is in one page and its ordinal, which nobody may use again, in another. */
-async function addShard(pass: Pass, added: Action & { readonly kind: 'AddShard' }): Promise<Outcome> {
-  const { deps, facts, context } = pass;
-  const { signal } = context;
-  const { name, ordinal, region } = added;
-  const by = markOfAdding(uidOf(facts), added);
-  context.log.info({ shard: name, region }, 'adding a shard to the map');
-  await deps.maps.mark(fleetOf(facts), by, signal);
-  const change = (map: ShardMap): ShardMap => {
-    if (shardByName(map, name)) return map;
-    const { nextOrdinal } = map;
-    const free = { ...map, nextOrdinal: Math.min(nextOrdinal, ordinal) };
-    const wider = addShards(free, [{ name, ordinal, region }]);
-    return { ...wider, nextOrdinal: Math.max(nextOrdinal, wider.nextOrdinal) };
-  };
-  await deps.maps.publish(fleetOf(facts), { by, change, signal });
-  emit(pass, 'Normal', 'ShardAdded', 'AddShard', `shard ${name} is being made in ${region}`);
   return undefined;
 }

@@ -35,6 +35,19 @@ const stories: readonly Story[] = [
     ends: 'Completed',
   },
   {
+    name: 'split of a lone range at two keys',
+    world: { shards: 1, wanted: 3, empty: 2, splitPoints: [] },
+    spec: { split: { shard: 'social-0', into: 3, at: ['64', '128'] } },
+    ends: 'Completed',
+  },
+  {
+    name: 'roll back of such a split',
+    world: { shards: 1, wanted: 2, empty: 1, splitPoints: [] },
+    spec: { split: { shard: 'social-0', into: 2, at: ['64'] } },
+    change: { at: 'VerifyAndCleanup', spec: { abort: true } },
+    ends: 'RolledBack',
+  },
+  {
     name: 'roll back',
     world: { shards: 1, wanted: 3, empty: 2 },
     spec: { split: { shard: 'social-0', into: 3 } },

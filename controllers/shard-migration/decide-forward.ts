@@ -5,11 +5,13 @@
 import type { TransferFacts } from '#engines/migration.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { type ShardMap, shardByName } from '#sharding/map.ts';
+import { missingBounds } from '#sharding/parts.ts';
 import { decideKeeping } from './decide-keeping.ts';
 import { type Action, act, type Decision, FAST_MS, stalled, stalledLooking, wait } from './decision.ts';
 import { type Known, type MigrationFacts, nameOf, type TransferView } from './facts.ts';
 import { readersMustWait, shardsMustWait, writersMustWait } from './gate.ts';
 import { isClean, isPrepared } from './phase.ts';
+import { describePlace } from './planning.ts';
 import { blocking, preflightDue } from './preflight.ts';
 import { switchReaders, switchWriters } from './switch-actions.ts';
 import { nextSwitch, unclosedReaders } from './switches.ts';
@@ -45,10 +47,11 @@ export function decideForward(facts: MigrationFacts, now: Date): Decision {
 }
 
 /** A move has its target made first. */
-function makeTarget({ migration, transfers, cluster }: MigrationFacts, map: ShardMap): Decision | undefined {
-  const [first] = transfers;
-  const { move } = migration.spec;
-  if (!first || !move) {
+function makeTarget(
+  { status: { newShard }, transfers }: MigrationFacts,
+  map: ShardMap,
+): Decision | undefined {
+  if (!newShard) {
     const missing = transfers
       .flatMap(({ plan }) => [plan.source, plan.target])
       .find(name => !shardByName(map, name));
@@ -59,20 +62,17 @@ function makeTarget({ migration, transfers, cluster }: MigrationFacts, map: Shar
           `the shard map has no ${missing} any more: set spec.abort to undo what was begun`,
         );
   }
-  if (shardByName(map, first.plan.target)) return undefined;
-  const name = first.plan.target;
-  const ordinal = Number(name.slice((cluster?.metadata.name.length ?? 0) + 1));
+  const { name, ordinal } = newShard;
+  if (shardByName(map, name)) return undefined;
   if (ordinal < map.nextOrdinal) {
     return stalled(
       'ShardGone',
       `${name} was removed from the shard map: delete this ShardMigration and make a new one`,
     );
   }
-  return act('MakingShard', `making shard ${name} in ${move.region}`, {
+  return act('MakingShard', `making shard ${name}${describePlace(newShard)}`, {
     kind: 'AddShard',
-    name,
-    ordinal,
-    region: move.region,
+    ...newShard,
   });
 }
 
@@ -193,6 +193,14 @@ function readers(
   known: readonly Known[],
   now: Date,
 ): Decision | undefined {
+  const bounds = missingBounds(
+    map,
+    known.map(({ view }) => view.plan.partition),
+  );
+  if (bounds.length > 0) {
+    const message = `splitting ranges of the shard map at ${bounds.slice(0, 5).join(', ')}`;
+    return act('SplittingRanges', message.slice(0, 1000), { kind: 'SplitRanges' });
+  }
   for (const { view, transfer } of known) {
     const closing = unclosedReaders(facts, view, 'target');
     if (closing) {

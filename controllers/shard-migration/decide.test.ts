@@ -11,7 +11,7 @@ import {
 } from '#controllers/testing/migration-facts.ts';
 import { withShardState } from '#sharding/change.ts';
 import { decideMigration } from './decide.ts';
-import { markOf } from './mark.ts';
+import { markOf, markOfPlanned } from './mark.ts';
 
 const now = new Date('2026-11-21T12:00:00Z');
 const decide = (input: FactsInput = {}) => decideMigration(factsWith(input), now);
@@ -147,6 +147,18 @@ describe('the map', () => {
     generations: { source: { from: 1, to: 2 }, target: { from: 1, to: 2 } },
   } as const;
   const mark = markOf('uid-split', { transfer: plan.id, change });
+
+  const newShard = { name: 'social-9', ordinal: 9, storageClassName: 'fast' };
+  test.each([
+    ['a shard that is added', 'AddShard', { newShard }, { kind: 'AddShard', ...newShard }],
+    ['ranges that are split', 'SplitRanges', {}, { kind: 'SplitRanges' }],
+  ] as const)('half written by us, %s, is finished as the plan says', (_what, marked, status, action) => {
+    const over = {
+      map: { map, markedBy: markOfPlanned('uid-split', marked), halfWritten: true },
+      transfers: [],
+    };
+    expect(decide({ status, spec: { abort: true }, over })).toMatchObject({ actions: [action] });
+  });
 
   test('half written by us is published again as the mark says', () => {
     const over = { map: { map, markedBy: mark, halfWritten: true }, transfers: [] };

@@ -11,9 +11,9 @@ import { annotations, isPaused } from '#crds/api/names.ts';
 import { mustWaitFor, namedShards, reservedShards } from './busy.ts';
 import { decideForward } from './decide-forward.ts';
 import { decideCleaning, decideUndo } from './decide-undo.ts';
-import { act, type Decision, FAST_MS, type Plan, SLOW_MS, stalled, wait } from './decision.ts';
+import { type Action, act, type Decision, FAST_MS, type Plan, SLOW_MS, stalled, wait } from './decision.ts';
 import { FINALIZER, type MigrationFacts, nameOf } from './facts.ts';
-import { isMarkOf, readAdding, readMark } from './mark.ts';
+import { isMarkOf, readMark, readPlanned } from './mark.ts';
 import { planMigration } from './planning.ts';
 import { blocking, preflightDue } from './preflight.ts';
 import { switchWriters } from './switch-actions.ts';
@@ -96,6 +96,8 @@ function decideUnplanned(facts: MigrationFacts, now: Date): Decision {
     wantedShards: facts.cluster?.spec.shards ?? 0,
     reserved: reservedShards(others),
     regions: facts.regions,
+    storageClasses: facts.storageClasses,
+    storageClassOf: name => facts.shards.get(name)?.storageClassName,
   });
   if (found.kind === 'Refused') {
     // A fleet that is being scaled up will have the shards that a split needs.
@@ -111,7 +113,7 @@ function decideUnplanned(facts: MigrationFacts, now: Date): Decision {
 }
 
 function decideDryRun(facts: MigrationFacts, plan: Plan, now: Date): Decision {
-  const checkable = plan.adds === undefined;
+  const checkable = plan.newShard === undefined;
   if (checkable && preflightDue(facts.status, now, DRY_RUN_AGE_MS)) {
     return act('DryRun', 'checking, nothing is touched', { kind: 'Preflight', transfers: plan.transfers });
   }
@@ -133,11 +135,9 @@ function decidePlanned(facts: MigrationFacts, now: Date): Decision {
   if (!map) return wait('MapMissing', 'waiting for the shard map to be whole', FAST_MS);
   const mark = isMarkOf(map.markedBy, migration.metadata.uid ?? '') ? map.markedBy : undefined;
   if (map.halfWritten) {
-    const [marked, adding] = [readMark(mark ?? ''), readAdding(mark ?? '')];
-    const message = 'finishing a change of the shard map';
-    if (marked) return act('Publishing', message, { kind: 'Publish', ...marked });
-    return adding
-      ? act('Publishing', message, { kind: 'AddShard', ...adding })
+    const action = finishMarked(facts, mark ?? '');
+    return action
+      ? act('Publishing', 'finishing a change of the shard map', action)
       : wait('MapMissing', 'waiting until another change of the shard map is whole', FAST_MS);
   }
   if (status.ending === undefined) {
@@ -166,6 +166,15 @@ function decidePlanned(facts: MigrationFacts, now: Date): Decision {
     );
   }
   return decideForward(facts, now);
+}
+
+/** What a mark of ours says was being done to the map. */
+function finishMarked({ status }: MigrationFacts, mark: string): Action | undefined {
+  const marked = readMark(mark);
+  if (marked) return { kind: 'Publish', ...marked };
+  const planned = readPlanned(mark);
+  if (planned === 'AddShard') return status.newShard && { kind: planned, ...status.newShard };
+  return planned && { kind: planned };
 }
 
 /** Deleting means abort before the cutover of the last transfer, and finish after it. */

@@ -2,7 +2,7 @@
  * What a pass can decide, as data. An action is one verb of the engine, one change of the map or one write of the status; a
  * pass may be killed after any of them, and the next one decides anew from what is there.
  */
-import type { MigrationEnding, MigrationTransfer } from '#crds/api/migration/status.ts';
+import type { MigrationEnding, MigrationNewShard, MigrationTransfer } from '#crds/api/migration/status.ts';
 import type { End, FenceLimits, Switch } from '#engines/migration.ts';
 
 export type Action =
@@ -11,12 +11,9 @@ export type Action =
   | { readonly kind: 'LetGo' }
   /** Into the status, before anything is touched. */
   | { readonly kind: 'RecordPlan'; readonly plan: Plan }
-  | {
-      readonly kind: 'AddShard';
-      readonly name: string;
-      readonly ordinal: number;
-      readonly region: string;
-    }
+  | ({ readonly kind: 'AddShard' } & MigrationNewShard)
+  /** Ranges of the map end where those of the plan do: before an owner changes. */
+  | { readonly kind: 'SplitRanges' }
   | { readonly kind: 'Preflight'; readonly transfers: readonly MigrationTransfer[] }
   | { readonly kind: 'Prepare' | 'StartForward' | 'StartBack' | 'CloseSuperseded'; readonly transfer: string }
   | { readonly kind: 'DropForward'; readonly transfer: string; readonly why: string }
@@ -41,7 +38,7 @@ export interface Plan {
   /** For people, in order. */
   readonly lines: readonly string[];
   /** A shard that has to be made first. */
-  readonly adds?: { readonly name: string; readonly ordinal: number; readonly region: string };
+  readonly newShard?: MigrationNewShard;
 }
 
 export interface Why {

@@ -38,6 +38,7 @@ export interface MigrationCaches {
   readonly shardClusters: { get(key: ObjectKey): KubeObject | undefined };
   readonly shards: { byIndex(index: string, value: string): readonly KubeObject[] };
   readonly nodes: { values(): Iterable<KubeObject> };
+  readonly storageClasses: { values(): Iterable<KubeObject> };
 }
 
 export interface WatchedObjects {

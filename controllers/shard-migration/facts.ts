@@ -24,6 +24,8 @@ export interface MigrationFacts {
   readonly others: readonly OtherMigration[];
   /** Regions that have a node. */
   readonly regions: ReadonlySet<string>;
+  /** Those that there are, by name. */
+  readonly storageClasses: ReadonlySet<string>;
   /** As planned, in the order of the plan; empty before. */
   readonly transfers: readonly TransferView[];
 }
@@ -45,6 +47,8 @@ export interface ShardView {
   readonly schema: string;
   /** Not all of spec.schema is applied. */
   readonly schemaPending: boolean;
+  /** Of its volumes; undefined for the cluster's default class. */
+  readonly storageClassName?: string | undefined;
 }
 
 /** Another migration, as far as this one must know it. */

@@ -50,6 +50,7 @@ export function gatherObjects(deps: MigrationDeps, raw: KubeObject): Omit<Migrat
     shards: new Map(shards.map(shard => [shard.metadata.name, shardView(shard)])),
     others: gatherOthers(deps, migration),
     regions: new Set(regions),
+    storageClasses: new Set([...caches.storageClasses.values()].map(({ metadata }) => metadata.name)),
   };
 }
 
@@ -154,6 +155,7 @@ function shardView(shard: Shard): ShardView {
     message: ready?.message ?? 'not looked at yet',
     schema: `${status?.schema?.hash ?? ''}/${status?.schema?.files ?? 0}`,
     schemaPending: spec.schema !== undefined && status?.schema?.hash !== spec.schema.hash,
+    storageClassName: spec.storage.storageClassName,
   };
 }
 

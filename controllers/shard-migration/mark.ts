@@ -1,6 +1,7 @@
 /**
- * What a mark on the map says: which migration is about to change it, and exactly how. So whoever finds a change of several
- * pages cut off in the middle can finish it without asking anybody.
+ * What a mark on the map says: which migration is about to change it, and exactly how - a switch with its generations, or a step
+ * that follows from the plan alone. So whoever finds a change of several pages cut off in the middle can finish it without asking
+ * anybody.
  */
 import type { Switch } from '#engines/migration.ts';
 
@@ -15,21 +16,17 @@ export function markOf(uid: string, { transfer, change }: MarkedSwitch): string 
   return [uid, transfer, side, to, `${source.from}-${source.to}`, `${target.from}-${target.to}`].join('/');
 }
 
-export interface AddedShard {
-  readonly name: string;
-  readonly ordinal: number;
-  readonly region: string;
+/** Changes of the map that the plan says all of: a shard that is added, ranges that are split. */
+export type PlannedChange = 'AddShard' | 'SplitRanges';
+
+export function markOfPlanned(uid: string, change: PlannedChange): string {
+  return `${uid}/${change}`;
 }
 
-export function markOfAdding(uid: string, { name, ordinal, region }: AddedShard): string {
-  return [uid, 'add', name, ordinal, region].join('/');
-}
-
-/** Undefined when it is no mark of a shard that is added. */
-export function readAdding(mark: string): AddedShard | undefined {
-  const [, add, name, ordinal = '', region, ...rest] = mark.split('/');
-  if (add !== 'add' || !name || !region || !/^\d+$/.test(ordinal) || rest.length > 0) return undefined;
-  return { name, ordinal: Number(ordinal), region };
+/** Undefined when it is no mark of such a change. */
+export function readPlanned(mark: string): PlannedChange | undefined {
+  const [, change, ...rest] = mark.split('/');
+  return (change === 'AddShard' || change === 'SplitRanges') && rest.length === 0 ? change : undefined;
 }
 
 export function isMarkOf(mark: string | undefined, uid: string): boolean {

@@ -1,7 +1,7 @@
 /** From what a person asked for to a list of transfers, once, from the map as it is. Pure. */
 import { createHash } from 'node:crypto';
 import { slotsIn } from '#controllers/shard-cluster/partitions.ts';
-import type { MigrationTransfer } from '#crds/api/migration/status.ts';
+import type { MigrationNewShard, MigrationTransfer } from '#crds/api/migration/status.ts';
 import { clusterChildren } from '#crds/api/names.ts';
 import type { ShardMigration, ShardMigrationSpec } from '#crds/api/shard-migration.ts';
 import { assertNever } from '#kernel/assert-never.ts';
@@ -9,6 +9,7 @@ import { addShards } from '#sharding/change.ts';
 import { ShardingError } from '#sharding/errors.ts';
 import { type ShardMap, shardByName } from '#sharding/map.ts';
 import type { Partition } from '#sharding/partition.ts';
+import { describeKeys } from '#sharding/parts.ts';
 import { type Operation, planTransfers } from '#sharding/plan.ts';
 import type { Plan, Why } from './decision.ts';
 
@@ -19,6 +20,9 @@ export interface PlanInput {
   readonly wantedShards: number;
   readonly reserved: ReadonlySet<string>;
   readonly regions: ReadonlySet<string>;
+  readonly storageClasses: ReadonlySet<string>;
+  /** That of a shard; undefined for the cluster's default class. */
+  readonly storageClassOf: (shard: string) => string | undefined;
 }
 
 export type Planned =
@@ -30,11 +34,11 @@ const MAX_PLAN_BYTES = 400_000;
 
 export function planMigration(input: PlanInput): Planned {
   const { migration, map } = input;
-  const adds = addedShard(input);
-  if (adds && 'reason' in adds) return { kind: 'Refused', ...adds };
-  const wider = adds ? addShards(map, [adds]) : map;
+  const newShard = planNewShard(input);
+  if (newShard && 'reason' in newShard) return { kind: 'Refused', ...newShard };
+  const wider = newShard ? addShards(map, [newShard]) : map;
   try {
-    const found = planTransfers(wider, operationOf(migration.spec, adds?.name), {
+    const found = planTransfers(wider, operationOf(migration.spec, newShard?.name), {
       reserved: input.reserved,
       wantedShards: input.wantedShards,
     });
@@ -48,7 +52,7 @@ export function planMigration(input: PlanInput): Planned {
     }
     return {
       kind: 'Planned',
-      plan: { transfers, lines: linesOf(migration, transfers, adds), ...(adds && { adds }) },
+      plan: { transfers, lines: linesOf(migration, transfers, newShard), ...(newShard && { newShard }) },
     };
   } catch (error) {
     if (!(error instanceof ShardingError)) throw error;
@@ -59,12 +63,19 @@ export function planMigration(input: PlanInput): Planned {
 
 /** For people: `split social-0 into 2`. */
 export function describeOperation({ split, merge, move, slots }: ShardMigrationSpec): string {
-  if (split) return `split ${split.shard} into ${split.into}`;
+  if (split) {
+    const at = split.at ? ` at ${shorten(split.at)}` : '';
+    return `split ${split.shard} into ${split.into}${at}`;
+  }
   if (merge) {
     const into = merge.into ?? merge.shards[0] ?? '';
     return `merge ${merge.shards.filter(name => name !== into).join(', ')} into ${into}`.slice(0, 512);
   }
-  if (move) return `move ${move.shard} to ${move.region}`;
+  if (move) {
+    const { shard, region, storageClassName } = move;
+    const to = region === undefined ? '' : ` to ${region}`;
+    return `move ${shard}${to}${storageClassName === undefined ? '' : ` onto storage class ${storageClassName}`}`;
+  }
   return slots ? `move slots of ${slots.from} to ${slots.to}` : '';
 }
 
@@ -72,24 +83,53 @@ export function describeTransfer({ source, target, partition, whole }: Migration
   return `${source} -> ${target}: ${whole ? 'all of it, ' : ''}${describePartition(partition)}`;
 }
 
-function addedShard({ migration, map, regions }: PlanInput): Plan['adds'] | Why | undefined {
-  const { move } = migration.spec;
+/** ` in us-east on storage class fast`: what is not said is not there. */
+export function describePlace({ region, storageClassName }: Place): string {
+  const where = region === undefined ? '' : ` in ${region}`;
+  return storageClassName === undefined ? where : `${where} on storage class ${storageClassName}`;
+}
+
+type Place = Pick<MigrationNewShard, 'region' | 'storageClassName'>;
+
+/** The shard that a move makes: where the old one is, but for what the move names. */
+function planNewShard(input: PlanInput): MigrationNewShard | Why | undefined {
+  const { map, regions, storageClasses, storageClassOf } = input;
+  const { move } = input.migration.spec;
   if (!move) return undefined;
-  if (!regions.has(move.region)) {
-    const known = [...regions].toSorted().slice(0, 10);
+  if (move.region !== undefined && !regions.has(move.region)) {
     return {
       reason: 'RegionWithoutNodes',
-      message: `spec.move.region: no node has the label topology.kubernetes.io/region=${move.region} (nodes are in: ${known.join(', ') || 'none'}). Name another region in a new ShardMigration, or add a node`,
+      message: `spec.move.region: no node has the label topology.kubernetes.io/region=${move.region} (nodes are in: ${some(regions)}). Name another region in a new ShardMigration, or add a node`,
     };
   }
-  if (shardByName(map, move.shard)?.region === move.region) {
+  if (move.storageClassName !== undefined && !storageClasses.has(move.storageClassName)) {
     return {
-      reason: 'SameRegion',
-      message: `shard ${move.shard} is in ${move.region} already. Name another region in a new ShardMigration`,
+      reason: 'NoSuchStorageClass',
+      message: `spec.move.storageClassName: there is no StorageClass ${move.storageClassName} (there are: ${some(storageClasses)}). Create it, or name another one in a new ShardMigration`,
+    };
+  }
+  const present = {
+    region: shardByName(map, move.shard)?.region,
+    storageClassName: storageClassOf(move.shard),
+  };
+  const { region = present.region, storageClassName = present.storageClassName } = move;
+  if (region === present.region && storageClassName === present.storageClassName) {
+    return {
+      reason: 'AlreadyThere',
+      message: `shard ${move.shard} is${describePlace(move)} already. Name another place in a new ShardMigration`,
     };
   }
   const ordinal = map.nextOrdinal;
-  return { name: clusterChildren.shard(map.cluster, ordinal), ordinal, region: move.region };
+  return {
+    name: clusterChildren.shard(map.cluster, ordinal),
+    ordinal,
+    ...(region === undefined ? {} : { region }),
+    ...(storageClassName === undefined ? {} : { storageClassName }),
+  };
+}
+
+function some(names: ReadonlySet<string>): string {
+  return [...names].toSorted().slice(0, 10).join(', ') || 'none';
 }
 
 function operationOf(
@@ -113,7 +153,7 @@ function transferId({ metadata }: ShardMigration, index: number): string {
 function linesOf(
   { spec }: ShardMigration,
   transfers: readonly MigrationTransfer[],
-  adds: Plan['adds'],
+  newShard: MigrationNewShard | undefined,
 ): readonly string[] {
   const verify = spec.verification.mode === 'Full' ? 'every row' : 'a sample of the rows';
   const when =
@@ -121,7 +161,7 @@ function linesOf(
       ? 'when a person approves'
       : `as soon as it is safe${spec.cutover.window === undefined ? '' : `, inside "${spec.cutover.window}"`}`;
   return [
-    ...(adds ? [`make shard ${adds.name} in ${adds.region}`] : []),
+    ...(newShard ? [`make shard ${newShard.name}${describePlace(newShard)}`] : []),
     ...transfers.map(transfer => `copy ${describeTransfer(transfer)}`.slice(0, 512)),
     `compare ${verify}, then switch reads`,
     `switch writes ${when}`,
@@ -136,9 +176,7 @@ function describePartition(partition: Partition): string {
     case 'regions':
       return `${slotsIn(partition)} slots of ${shorten(partition.regions.map(({ region }) => region))}`;
     case 'keys':
-      return shorten(
-        partition.ranges.map(({ from, to }) => `keys from ${from ?? 'the lowest'} to ${to ?? 'the highest'}`),
-      );
+      return shorten(partition.ranges.map(describeKeys));
     case 'directory':
       return `${partition.entries.length} entries${partition.fallback ? ' and the default' : ''}`;
     default:

@@ -51,6 +51,32 @@ test('move', async () => {
   await expect(told()).toMatchFileSnapshot(file('move'));
 });
 
+test('move onto another storage class', async () => {
+  world = await MigrationWorld.create({ shards: 2 });
+  world.create('move', { move: { shard: 'social-1', storageClassName: 'fast' } });
+  await ends('move', 'Completed');
+  expect(world.status('move').newShard).toEqual({ name: 'social-2', ordinal: 2, storageClassName: 'fast' });
+  world.checkEnd();
+  await expect(told()).toMatchFileSnapshot(file('move-onto-another-storage-class'));
+});
+
+test('split of a lone range at two keys', async () => {
+  world = await MigrationWorld.create({ shards: 2, wanted: 4, empty: 2, splitPoints: ['192'] });
+  world.create('split', { split: { shard: 'social-0', into: 3, at: ['64', '128'] } });
+  await ends('split', 'Completed');
+  world.checkEnd();
+  expect(world.map.ownership).toEqual({
+    algorithm: 'range',
+    ranges: [
+      { write: 0, read: 0 },
+      { from: '64', write: 2, read: 2 },
+      { from: '128', write: 3, read: 3 },
+      { from: '192', write: 1, read: 1 },
+    ],
+  });
+  await expect(told()).toMatchFileSnapshot(file('split-of-a-lone-range'));
+});
+
 test('slots to a shard in use', async () => {
   world.create('slots', { slots: { from: 'social-0', to: 'social-1', ranges: [{ first: 0, last: 15 }] } });
   await ends('slots', 'Completed');
@@ -315,7 +341,9 @@ test('what cannot be planned', async () => {
   world.create('merge', { merge: { shards: ['social-0', 'social-1'] } });
   world.create('mars', { move: { shard: 'social-1', region: 'mars' } });
   world.create('foreign', { slots: { from: 'social-0', to: 'social-2', ranges: [{ first: 0, last: 200 }] } });
-  for (const name of ['unknown', 'many', 'merge', 'mars', 'foreign']) await world.pass(name);
+  world.create('slow', { move: { shard: 'social-2', storageClassName: 'slow' } });
+  world.create('keys', { split: { shard: 'social-0', at: ['40'] } });
+  for (const name of ['unknown', 'many', 'merge', 'mars', 'foreign', 'slow', 'keys']) await world.pass(name);
   expect(world.map.epoch).toBe(2);
   await expect(told()).toMatchFileSnapshot(file('what-cannot-be-planned'));
 });

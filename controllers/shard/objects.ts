@@ -5,7 +5,7 @@ import type { ReconcileContext } from '#kernel/controller.ts';
 import { InvalidError } from '#kernel/errors.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { ownedBy } from '#kernel/owner.ts';
-import { PersistentVolumeClaims, StatefulSets } from '#kernel/resources.ts';
+import { PersistentVolumeClaims, type StatefulSet, StatefulSets } from '#kernel/resources.ts';
 import type { ShardDeps } from './deps.ts';
 import type { ShardFacts } from './facts.ts';
 import { allowedReplicas } from './rollout.ts';
@@ -23,6 +23,8 @@ export async function ensureObjects(
   deps: ShardDeps,
   facts: ShardFacts,
   context: ReconcileContext,
+  /** Members that there may be for now; as many as the spec says if absent. */
+  replicas?: number,
 ): Promise<ObjectsResult> {
   const { shard, objects, claims } = facts;
   const { statefulSet } = objects;
@@ -37,7 +39,8 @@ export async function ensureObjects(
   let changed = false;
   for (const object of deps.engine(shard).render(wanted, deps.context)) {
     if (object.kind === StatefulSets.kind && recreating) continue;
-    const applied = await applyObject(deps, facts, ownedBy(object, facts.raw), context);
+    const held = replicas === undefined ? object : withReplicas(object, replicas);
+    const applied = await applyObject(deps, facts, ownedBy(held, facts.raw), context);
     changed ||= applied.changed;
     if (applied.changed) context.log.debug({ kind: object.kind, object: object.metadata.name }, 'applied');
   }
@@ -51,6 +54,16 @@ export async function ensureObjects(
         : undefined,
     changed,
   };
+}
+
+/** Members that are held back keep their volumes, whatever the spec says of members that are one too many. */
+function withReplicas(object: KubeObject, replicas: number): KubeObject {
+  if (object.kind !== StatefulSets.kind) return object;
+  const set: StatefulSet = object;
+  const { spec } = set;
+  if (!spec) return object;
+  const retention = { ...spec.persistentVolumeClaimRetentionPolicy, whenScaled: 'Retain' };
+  return { ...object, spec: { ...spec, replicas, persistentVolumeClaimRetentionPolicy: retention } };
 }
 
 /** The Shard as it can be now: with the volumes that the StatefulSet has, and with members that cannot go yet. */

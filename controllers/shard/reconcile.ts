@@ -15,6 +15,8 @@ import { copyReferences, tend } from './database.ts';
 import type { ShardDeps } from './deps.ts';
 import { gatherShard, type ShardFacts, shardOf } from './facts.ts';
 import { ensureObjects, type ObjectsResult } from './objects.ts';
+import type { RebuildPlan } from './rebuild/decide.ts';
+import { REBUILD_RETRY_MS, rebuild, tellOfRebuild } from './rebuild/rebuild.ts';
 import { renewMembers } from './renew.ts';
 import { sessionNeeds } from './session-work.ts';
 import { type Rolling, shardStatus } from './status.ts';
@@ -35,6 +37,7 @@ interface Pass {
   readonly sessionFailure: string | undefined;
   readonly certificateExpiry: string | undefined;
   readonly requeueAfterMs: number | undefined;
+  readonly rebuilt?: RebuildPlan | undefined;
 }
 
 export function shardReconciler(deps: ShardDeps): Reconcile {
@@ -65,11 +68,16 @@ async function reconcile(
   }
   const names = deps.engine(shard).serverNames(shard);
   const certificate = await deps.certificates.ensure(shard, names, context);
-  const objects = await ensureObjects(deps, facts, context);
+  const rebuilt = await rebuild(deps, facts, context);
+  const objects = await ensureObjects(deps, facts, context, rebuilt?.replicas);
 
-  const pass = await workWithDatabase(deps, facts, objects, certificate.expiry, context);
-  const detailsMs = await writeStatus(deps, facts, request, pass, false, context);
-  const againMs = Math.min(pass.requeueAfterMs ?? Infinity, detailsMs ?? Infinity);
+  if (rebuilt?.blank) deps.memory.keep(shard, {});
+  const pass = rebuilt?.blank
+    ? { ...idle(certificate.expiry), objects }
+    : await workWithDatabase(deps, facts, objects, certificate.expiry, context);
+  const detailsMs = await writeStatus(deps, facts, request, { ...pass, rebuilt }, false, context);
+  const rebuildMs = rebuilt ? REBUILD_RETRY_MS : Infinity;
+  const againMs = Math.min(pass.requeueAfterMs ?? Infinity, detailsMs ?? Infinity, rebuildMs);
   return againMs === Infinity ? {} : { requeueAfterMs: againMs };
 }
 
@@ -185,8 +193,12 @@ async function writeStatus(
     members: facts.members,
     measured: deps.memory.measured(shard),
     accessWanted: accessHash(shard),
-    rolling: pass.rolling,
-    problem: pass.objects.problem,
+    rolling:
+      pass.rebuilt?.progress === undefined
+        ? pass.rolling
+        : { what: pass.rebuilt.progress, reason: 'Rebuilding' },
+    problem: pass.rebuilt?.problem ?? pass.objects.problem,
+    rebuild: pass.rebuilt ? pass.rebuilt.status : deps.memory.statusOf(shardOf(live))?.rebuild,
     sessionFailure: pass.sessionFailure,
     paused,
     certificateExpiry: pass.certificateExpiry,
@@ -209,6 +221,7 @@ async function writeStatus(
   const { changed } = await deps.applier.applyStatus(live, status, { signal, owns: isShardField });
   deps.memory.keepStatus(shard, { status, over: live.metadata.resourceVersion, at: now });
   if (changed) deps.events.conditionsChanged(facts.raw, before, after);
+  tellOfRebuild(deps, known?.rebuild, facts.raw, pass.rebuilt);
   return undefined;
 }
 

@@ -26,6 +26,12 @@ export function shardSources(caches: Caches, engines: readonly Engine[]): readon
     watching({ reflector: caches.pods, map, predicate: news, priority: podPriority }),
     watching({ reflector: caches.endpoints, map, predicate: event => drift(event) && news(event) }),
     child(caches.statefulSets),
+    // How far a rebuild is.
+    watching({
+      reflector: caches.jobs,
+      map,
+      predicate: ({ object }) => object.metadata.labels?.[labels.task] === 'recover',
+    }),
     child(caches.configMaps),
     child(caches.services),
     // One that was made again has locked members out.

@@ -38,6 +38,8 @@ export interface ShardStatusInput {
   readonly sessionFailure: string | undefined;
   readonly paused: boolean;
   readonly certificateExpiry: string | undefined;
+  /** How the last rebuild stands. */
+  readonly rebuild?: ShardStatus['rebuild'] | undefined;
 }
 
 export interface ShardStatusResult {
@@ -95,6 +97,7 @@ export function shardStatus(input: ShardStatusInput): ShardStatusResult {
       ...carried(measured),
       ...(lags.length > 0 ? { lagBytes: Math.max(...lags) } : {}),
       ...(input.certificateExpiry === undefined ? {} : { certificateExpiry: input.certificateExpiry }),
+      ...(input.rebuild === undefined ? {} : { rebuild: input.rebuild }),
     },
     conditions: conditions.filter(condition => condition !== undefined),
   };
@@ -184,6 +187,7 @@ function phaseOf(input: ShardStatusInput, notReady: boolean, hasPrimary: boolean
   if (input.shard.metadata.deletionTimestamp) return 'Deleting';
   if (input.paused) return 'Paused';
   if (input.problem) return 'Stalled';
+  if (input.rolling?.reason === 'Rebuilding') return 'Rebuilding';
   if (input.rolling && input.rolling.reason !== 'WaitingForTurn') return 'RollingOut';
   if (!notReady) return 'Ready';
   const before = input.shard.status?.phase;

@@ -91,7 +91,7 @@ export class Turns implements Source {
  * Why a shard says that it is Reconciling. Only the first means that it has a turn; `Settling` ones may not even know yet
  * whether they want one.
  */
-export type RollingReason = 'RollingOut' | 'WaitingForTurn' | 'Settling';
+export type RollingReason = 'RollingOut' | 'WaitingForTurn' | 'Settling' | 'Rebuilding';
 const hasTurn: RollingReason = 'RollingOut';
 
 function isRolling(shard: Shard): boolean {

@@ -1,8 +1,12 @@
 /** A BackupPolicy of the fleet `fleet`, whose bucket wants the Secret `s3`. */
 import { BackupPolicies } from '#controllers/caches.ts';
+import type { BackupPolicySpec } from '#crds/api/backup-policy.ts';
 import type { KubeObject } from '#kernel/object.ts';
 
-export function backupPolicyManifest(metadata: KubeObject['metadata']): KubeObject {
+export function backupPolicyManifest(
+  metadata: KubeObject['metadata'],
+  over: Partial<BackupPolicySpec> = {},
+): KubeObject {
   return {
     apiVersion: BackupPolicies.apiVersion,
     kind: BackupPolicies.kind,
@@ -14,6 +18,7 @@ export function backupPolicyManifest(metadata: KubeObject['metadata']): KubeObje
       destinations: [
         { s3: { endpoint: 'https://s3.example', bucket: 'backups', credentials: { secretName: 's3' } } },
       ],
+      ...over,
     },
   };
 }

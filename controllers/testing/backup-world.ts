@@ -4,13 +4,16 @@
  * checked at every write.
  */
 
+import { type ArchiveOutcome, outcomeMessage } from '#archive/outcome.ts';
 import { withoutBackupFields } from '#controllers/backup-fields.ts';
+import type { ArchiveRequest } from '#controllers/backup-policy/archive-job.ts';
 import type { BackupDeps, BackupObjects, DrillAccess } from '#controllers/backup-policy/deps.ts';
 import { backupPolicyOf } from '#controllers/backup-policy/facts.ts';
 import { BackupMemory, Newest } from '#controllers/backup-policy/memory.ts';
 import { drillReconciler } from '#controllers/backup-policy/prepare-drill.ts';
 import { backupPolicyReconciler } from '#controllers/backup-policy/reconcile.ts';
-import { byCluster, byPolicy, byShard, indexKey } from '#controllers/caches.ts';
+import { parseRequest } from '#controllers/backup-policy/requests.ts';
+import { byCluster, byPolicy, byShard, byTask, indexKey } from '#controllers/caches.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
 import type { ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
 import type { BackupPolicyStatus } from '#crds/api/backup-policy.ts';
@@ -21,6 +24,7 @@ import type {
   BackupRecord,
   BackupReport,
   BackupRequest,
+  BackupType,
   DrillReport,
   DrillRequest,
 } from '#engines/backup.ts';
@@ -67,6 +71,7 @@ export class BackupWorld {
   readonly shards = new Shelf();
   readonly pods = new Shelf();
   readonly jobs = new Shelf();
+  readonly migrations = new Shelf();
   readonly secrets = new Map<string, KubeObject>();
   /** What happened, in order. */
   readonly transcript: string[] = [];
@@ -83,6 +88,15 @@ export class BackupWorld {
   rtoSeconds = 42;
   /** Live databases that do not answer. */
   unreachable = false;
+  /** Rows that are old, by shard, and those that are in files. */
+  readonly oldRows = new Map<string, number>();
+  readonly archivedRows = new Map<string, number>();
+  /** What runs of the archive fail with. */
+  archiveFailure = {
+    code: 'ObjectStore',
+    message: 'HTTP 503',
+    remedy: 'Check that the object store answers.',
+  };
   /** Requests whose backup is in the repository, by shard. */
   readonly repository = new Map<string, BackupRecord[]>();
   readonly expired: string[] = [];
@@ -280,7 +294,7 @@ export class BackupWorld {
     const how = this.ends(job.metadata.name, request);
     const shard = job.metadata.labels?.[labels.shard] ?? '';
     const base = { request, at: this.clock.now().toISOString() };
-    const type = request.startsWith('full') ? 'full' : 'incremental';
+    const type = typeIn(request);
     if (age < 3000 || how === 'stuck') {
       if (kind === 'backup') {
         this.#report(job, {
@@ -295,7 +309,8 @@ export class BackupWorld {
       return;
     }
     const ok = how === 'ok';
-    if (how !== 'silent') {
+    if (kind === 'archive') this.#archivePod(job, shard, how);
+    else if (how !== 'silent') {
       this.#report(
         job,
         kind === 'backup'
@@ -334,13 +349,13 @@ export class BackupWorld {
     this.annotate(this.jobs, job.metadata.name, annotations.report, JSON.stringify(report));
   }
 
-  #stored(job: KubeObject, shard: string, type: 'full' | 'incremental', ok: boolean): BackupRecord[] {
+  #stored(job: KubeObject, shard: string, type: BackupType, ok: boolean): BackupRecord[] {
     const gone = new Set((job.metadata.annotations?.['test/expire'] ?? '').split(' '));
     this.expired.push(...gone);
     const before = (this.repository.get(shard) ?? []).filter(record => !gone.has(record.label));
     const at = timestamp(this.clock.now());
-    const label = `${at.replaceAll(/\D/g, '').slice(0, 14)}${type === 'full' ? 'F' : 'I'}`;
-    const prior = before.at(-1)?.label;
+    const label = `${at.replaceAll(/\D/g, '').slice(0, 14)}${type[0]?.toUpperCase()}`;
+    const prior = before.findLast(record => type === 'incremental' || record.type === 'full')?.label;
     const records = ok
       ? [
           ...before,
@@ -350,8 +365,8 @@ export class BackupWorld {
             started: job.metadata.creationTimestamp ?? at,
             stopped: at,
             databaseBytes: 1000,
-            storedBytes: type === 'full' ? 500 : 5,
-            ...(type === 'incremental' && prior !== undefined ? { prior } : {}),
+            storedBytes: { full: 500, differential: 50, incremental: 5 }[type],
+            ...(type !== 'full' && prior !== undefined ? { prior } : {}),
             error: false,
           },
         ]
@@ -374,6 +389,35 @@ export class BackupWorld {
       bytes: 1000,
       checks: [{ name: 'mark', passed: ok, message: ok ? 'found' : 'the mark is missing' }],
     };
+  }
+
+  /** As the Job's controller leaves it: a run has no other way to tell. */
+  #archivePod({ metadata: { name, uid = '' } }: KubeObject, shard: string, how: string): void {
+    const done = how === 'ok';
+    const rows = done ? (this.oldRows.get(shard) ?? 0) : 0;
+    if (done) this.oldRows.delete(shard);
+    this.archivedRows.set(shard, (this.archivedRows.get(shard) ?? 0) + rows);
+    const outcome: ArchiveOutcome = {
+      kind: 'Archive',
+      at: this.clock.now().toISOString(),
+      state: done ? 'Succeeded' : 'Failed',
+      tables: [
+        { table: 'public.messages', rows, parts: rows > 0 ? 1 : 0, bytes: rows * 64, deleted: rows, kept: 0 },
+      ],
+      ...(done ? {} : { failure: this.archiveFailure }),
+    };
+    const message = how === 'silent' ? undefined : outcomeMessage(outcome);
+    this.pods.put({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {
+        name: `${name}-pod`,
+        namespace: NAMESPACE,
+        labels: { [labels.task]: 'archive', [labels.taskOf]: shard },
+        ownerReferences: [{ apiVersion: 'batch/v1', kind: 'Job', name, uid, controller: true }],
+      },
+      status: { containerStatuses: [{ name: 'archive', state: { terminated: { message } } }] },
+    });
   }
 
   #settingsOf(shard: string): string | undefined {
@@ -406,18 +450,28 @@ export class BackupWorld {
       this.#dead = this.crash === 'killed';
       throw new Killed(what);
     }
-    if (!/^(status|bind) /.test(what)) this.transcript.push(`${this.#time()}   ${what}`);
+    if (!/^(status|bind|tell) /.test(what)) this.transcript.push(`${this.#time()}   ${what}`);
     this.check();
+  }
+
+  /** Whether each member has been told of the Secret as it is now. */
+  toldOfSecrets(): boolean {
+    return this.pods.all().every(({ metadata }) => {
+      const secret = this.secrets.get(shardChildren.backupSecret(metadata.labels?.[labels.shard] ?? ''));
+      return metadata.annotations?.[annotations.backupSecret] === secret?.metadata.resourceVersion;
+    });
   }
 
   /** What must hold at every moment. */
   check(): void {
-    const running = this.jobs
-      .all()
-      .filter(job => job.metadata.labels?.[labels.task] === 'backup' && !(job as Job).status?.conditions);
-    for (const raw of this.policies.all()) {
-      const { maxConcurrent } = backupPolicyOf(raw).spec.schedule;
-      if (running.length > maxConcurrent) throw new Error(`${running.length} backups at a time`);
+    for (const kind of ['backup', 'archive']) {
+      const running = this.jobs
+        .all()
+        .filter(job => job.metadata.labels?.[labels.task] === kind && !(job as Job).status?.conditions);
+      for (const raw of this.policies.all()) {
+        const { maxConcurrent } = backupPolicyOf(raw).spec.schedule;
+        if (running.length > maxConcurrent) throw new Error(`${running.length} Jobs of ${kind} at a time`);
+      }
     }
     for (const [shard, records] of this.repository) {
       const have = new Set(records.map(({ label }) => label));
@@ -441,10 +495,15 @@ export class BackupWorld {
       },
       applySecret: secret => {
         const { name } = secret.metadata;
-        if (!sameJson(this.secrets.get(name)?.['data'], secret['data'])) {
-          this.transcript.push(`${this.#time()}   write Secret ${name}`);
-        }
-        this.secrets.set(secret.metadata.name, secret);
+        const before = this.secrets.get(name);
+        const same = sameJson(before?.['data'], secret['data']);
+        if (!same) this.transcript.push(`${this.#time()}   write Secret ${name}`);
+        const resourceVersion = same ? (before?.metadata.resourceVersion ?? '') : `${this.points}`;
+        this.secrets.set(name, { ...secret, metadata: { ...secret.metadata, resourceVersion } });
+        return Promise.resolve(resourceVersion);
+      },
+      annotatePod: ({ metadata: { name } }, annotation, value) => {
+        this.annotate(this.pods, name, annotation, value);
         return Promise.resolve();
       },
       deleteSecret: ({ name }) => {
@@ -465,6 +524,7 @@ export class BackupWorld {
       deleteJob: ({ name }) => {
         this.#write(`delete Job ${name}`);
         this.jobs.remove(name);
+        this.pods.remove(`${name}-pod`);
         return Promise.resolve();
       },
       removeAnnotation: (raw, annotation, value) => {
@@ -484,6 +544,7 @@ export class BackupWorld {
       caches: {
         backupPolicies: this.policies,
         shardClusters: this.clusters,
+        shardMigrations: this.migrations,
         shards: this.shards,
         pods: this.pods,
         jobs: this.jobs,
@@ -494,6 +555,8 @@ export class BackupWorld {
       },
       backups: () => this.#engine(),
       context: { image: 'image', imagePullPolicy: 'Never', operator: { namespace: 'operator', labels: {} } },
+      archiveJob: ({ metadata: { name } }, request) =>
+        jobFor(shardChildren.archiveJob(name), 'archive', request, name),
       enableCommand: namespace => `enable ${namespace}`,
       memory: new BackupMemory(clock),
       newest: { policies: new Newest(this.policies, clock), shards: new Newest(this.shards, clock) },
@@ -503,7 +566,15 @@ export class BackupWorld {
         },
         conditionsChanged: () => undefined,
       },
-      metrics: { backupsEnded: count, drillsEnded: count, restoreTime: count },
+      metrics: {
+        backupsEnded: count,
+        drillsEnded: count,
+        restoreTime: count,
+        archivesEnded: count,
+        archivedRows: count,
+        archivedBytes: count,
+        erasedRows: count,
+      },
       clock,
       onWrite: what => this.#write(what),
     };
@@ -549,6 +620,11 @@ export class BackupWorld {
   }
 }
 
+function typeIn(request: string): BackupType {
+  const what = parseRequest(request)?.what;
+  return what === undefined || what === 'drill' || what === 'archive' ? 'incremental' : what;
+}
+
 const putStatus = (shelf: Shelf, raw: KubeObject, change: (status: object) => object): KubeObject => {
   const live = shelf.need(raw.metadata.name);
   const before = typeof live['status'] === 'object' && live['status'] !== null ? live['status'] : {};
@@ -558,7 +634,7 @@ const putStatus = (shelf: Shelf, raw: KubeObject, change: (status: object) => ob
 const jobFor = (
   name: string,
   kind: string,
-  request: BackupRequest | DrillRequest,
+  request: BackupRequest | DrillRequest | ArchiveRequest,
   shard: string,
 ): KubeObject => ({
   apiVersion: 'batch/v1',
@@ -630,6 +706,8 @@ function indexed(object: KubeObject, index: string): string | undefined {
   switch (index) {
     case byShard:
       return of(marks?.[labels.shard]);
+    case byTask:
+      return of(marks?.[labels.taskOf]);
     case byCluster:
       return of(marks?.[labels.cluster]);
     case byPolicy:

@@ -19,7 +19,9 @@ import type {
   TransferSession,
   Verification,
 } from '#engines/migration.ts';
+import { assertNever } from '#kernel/assert-never.ts';
 import type { Clock } from '#kernel/clock.ts';
+import { partitionContains } from '#sharding/partition.ts';
 import { type Journal, type Kind, login, RowsDatabase } from './fake-database-rows.ts';
 
 /** What a controller must never do. */
@@ -498,11 +500,20 @@ class FakeSession implements TransferSession {
       .toSorted((a, b) => b.generations.source - a.generations.source)[0];
   }
 
+  /** A fleet by ranges of keys has the slot of a row as its key. */
   #moves(slot: number): boolean {
     const { partition } = this.#transfer;
-    return (
-      partition.kind === 'slots' && partition.ranges.some(({ first, last }) => slot >= first && slot <= last)
-    );
+    switch (partition.kind) {
+      case 'slots':
+        return partition.ranges.some(({ first, last }) => slot >= first && slot <= last);
+      case 'keys':
+        return partitionContains(partition, 'bigint', slot);
+      case 'directory':
+      case 'regions':
+        return false;
+      default:
+        return assertNever(partition);
+    }
   }
 
   #hasJournal(end: End): boolean {

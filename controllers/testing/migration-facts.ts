@@ -75,6 +75,7 @@ export function factsWith({ spec, metadata, status, views, over }: FactsInput = 
     shards: new Map(['social-0', 'social-4'].map(name => [name, shardView(name)])),
     others: [],
     regions: new Set(['eu-west', 'us-east']),
+    storageClasses: new Set(['fast', 'standard']),
     transfers: views ?? [viewWith(transferWith())],
     ...over,
   };

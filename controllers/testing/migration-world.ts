@@ -50,6 +50,8 @@ export interface WorldOptions {
   readonly shards?: number;
   /** ShardCluster.spec.shards. */
   readonly wanted?: number;
+  /** Makes it a fleet by ranges of keys; the key of a row is then its slot. */
+  readonly splitPoints?: readonly string[];
 }
 
 export class MigrationWorld {
@@ -85,7 +87,7 @@ export class MigrationWorld {
   /** What was acknowledged, by row. */
   readonly #acknowledged = new Map<number, string>();
 
-  private constructor({ shards = 2, wanted = shards }: WorldOptions) {
+  private constructor({ shards = 2, wanted = shards, splitPoints }: WorldOptions) {
     this.transfers = new FakeTransfers({
       slots: SLOTS,
       clock: this.clock,
@@ -94,7 +96,7 @@ export class MigrationWorld {
     this.#configMaps.onWrite = name => this.#passPoint(`write ${name}`);
     this.cluster = clusterWith({
       shards: wanted,
-      sharding: { algorithm: 'hash', slots: SLOTS, tables: [{ name: 'users', key: 'id' }] },
+      sharding: shardingOf(splitPoints),
     });
     this.#store = this.#newStore();
     this.#reconcile = this.#newOperator();
@@ -102,12 +104,12 @@ export class MigrationWorld {
 
   static async create(options: WorldOptions & { readonly empty?: number } = {}): Promise<MigrationWorld> {
     const world = new MigrationWorld(options);
-    const { shards = 2, empty = 0 } = options;
+    const { shards = 2, empty = 0, splitPoints } = options;
     const owner = { apiVersion, kind: 'ShardCluster', name: 'social', uid: 'uid-social' };
     const own = firstMap(
       clusterWith({
         shards,
-        sharding: { algorithm: 'hash', slots: SLOTS, tables: [{ name: 'users', key: 'id' }] },
+        sharding: shardingOf(splitPoints),
       }),
     );
     await world.#store.create(fleet, own, owner, AbortSignal.timeout(1000));
@@ -388,6 +390,7 @@ export class MigrationWorld {
         shardClusters: { get: () => this.#clusterObject() },
         shards: { byIndex: () => this.#shards().map(shard => ({ ...shard })) },
         nodes: { values: () => ['eu-west', 'us-east'].map(region => node(region)) },
+        storageClasses: { values: () => ['fast', 'standard'].map(name => storageClass(name)) },
       },
       objects: this.#objects(),
       shards: {
@@ -552,7 +555,7 @@ function findReady(conditions: readonly Condition[] | undefined): Condition | un
 function describeAction(action: Action): string {
   const { kind } = action;
   const change = 'change' in action ? action.change : undefined;
-  const words = ['name', 'region', 'stream', 'why', 'ending', 'loser'].flatMap(field => {
+  const words = ['name', 'region', 'storageClassName', 'stream', 'why', 'ending', 'loser'].flatMap(field => {
     const value: unknown = Reflect.get(action, field);
     return typeof value === 'string' ? [value] : [];
   });
@@ -566,12 +569,22 @@ function describeChange(change: Switch | undefined): readonly string[] {
   return [`${side}s to ${to}, source ${source.from}>${source.to}, target ${target.from}>${target.to}`];
 }
 
+function shardingOf(splitPoints: readonly string[] | undefined): object {
+  const layout = splitPoints ? { algorithm: 'range', range: { splitPoints } } : { algorithm: 'hash' };
+  return { ...layout, slots: SLOTS, tables: [{ name: 'users', key: 'id' }] };
+}
+
 function ownerOf(map: ShardMap, slot: number): MapShard {
-  const { ownership } = map;
-  const ordinal = ownership.algorithm === 'hash' ? (ownership.owners.write[slot] ?? 0) : 0;
+  const ordinal = ordinalOf(map, slot);
   const shard = shardByOrdinal(map, ordinal);
   if (!shard) throw new Error(`no shard ${ordinal}`);
   return shard;
+}
+
+function ordinalOf({ ownership }: ShardMap, slot: number): number {
+  if (ownership.algorithm === 'hash') return ownership.owners.write[slot] ?? 0;
+  if (ownership.algorithm !== 'range') return 0;
+  return ownership.ranges.findLast(({ from }) => from === undefined || Number(from) <= slot)?.write ?? 0;
 }
 
 function node(region: string): KubeObject {
@@ -580,4 +593,8 @@ function node(region: string): KubeObject {
     kind: 'Node',
     metadata: { name: `node-${region}`, labels: { 'topology.kubernetes.io/region': region } },
   };
+}
+
+function storageClass(name: string): KubeObject {
+  return { apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', metadata: { name } };
 }

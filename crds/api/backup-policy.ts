@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { destinations } from './backup/destination.ts';
 import { drill, retention, schedule } from './backup/plan.ts';
 import { backupKind } from './backup/shard-status.ts';
-import { duration, identifier, metadata, objectName, tableName, text } from './common.ts';
+import { cron, duration, identifier, metadata, objectName, tableName, text } from './common.ts';
 import { conditions } from './conditions.ts';
 import { apiVersion } from './names.ts';
 import { parseObject } from './parse.ts';
@@ -63,13 +63,19 @@ export const backupPolicySpec = z.object({
     .describe('Restores made only to measure how long they take, and whether they are right.'),
   archive: z
     .object({
+      schedule: cron
+        .default('0 1 * * *')
+        .describe('When old rows are looked for, in schedule.timeZone and with schedule.jitter.'),
       tables: listMap(
         z
           .array(
             z.object({
               name: tableName.describe('Name of the table.'),
               column: identifier.describe('Column with the time of a row.'),
-              olderThan: duration.describe('Age from which rows are archived.'),
+              olderThan: withRules(duration, {
+                rule: "self.matches('[1-9]')",
+                message: 'must be an age of more than nothing, such as 366d: at 0 all rows would be old',
+              }).describe('Age from which rows are archived.'),
             }),
           )
           .min(1)
@@ -123,6 +129,14 @@ export const backupPolicyStatus = z.object({
     })
     .exactOptional()
     .describe('Drills of all shards.'),
+  archive: z
+    .object({
+      running: count.describe('Under way.'),
+      failed: count.describe('Shards whose last run failed.'),
+      waiting: count.describe('Shards whose turn has not come yet.'),
+    })
+    .exactOptional()
+    .describe('Runs that archive old rows, of all shards.'),
   asked: z
     .object({
       type: backupKind.describe('Which.'),
@@ -131,9 +145,13 @@ export const backupPolicyStatus = z.object({
     .exactOptional()
     .describe('Backups of all shards that were asked for by hand.'),
   drillAsked: time.exactOptional().describe('When the last drill that was asked for by hand was taken up.'),
+  archiveAsked: time
+    .exactOptional()
+    .describe('When the last archiving of old rows that was asked for by hand was taken up.'),
   drillTime: time.exactOptional().describe('Up to when drills of the schedule are done with.'),
   lastBackupTime: time.exactOptional().describe('When the last backup ended.'),
   lastDrillTime: time.exactOptional().describe('When the last drill ended.'),
+  lastArchiveTime: time.exactOptional().describe('When the last run that archived old rows ended.'),
 });
 
 export type BackupPolicyStatus = z.infer<typeof backupPolicyStatus>;

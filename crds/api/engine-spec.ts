@@ -77,8 +77,10 @@ const initdb = z.object({
     .describe('Collation and character classes, by a name that the provider knows.'),
   walSegmentSizeMB: z
     .literal([1, 2, 4, 8, 16, 32, 64])
-    .default(16)
-    .describe('Size of one write-ahead log file, in MB.'),
+    .default(4)
+    .describe(
+      'Size of one write-ahead log file, in MB. Each that is archived is written in full length, however little is in it.',
+    ),
 });
 
 const database = withRules(

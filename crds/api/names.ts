@@ -86,12 +86,20 @@ export const annotations = {
   backupNow: 'shardwright.io/backup-now',
   /** On a BackupPolicy or a Shard: any value restores a sample, or that shard, to measure it. Taken away once it is taken up. */
   drillNow: 'shardwright.io/drill-now',
+  /** On a BackupPolicy or a Shard: any value archives old rows now. Taken away once it is taken up. */
+  archiveNow: 'shardwright.io/archive-now',
   /** On a member's pod and on a Job of the shard: what it tells of archiving, of a backup, of a drill (engines/backup.ts). */
   report: 'shardwright.io/report',
+  /** On a member's pod: the version of the Secret `<shard>-backup` that it was last told of. */
+  backupSecret: 'shardwright.io/backup-secret',
   /** On a Job of a shard: the request that it was made for. */
   request: 'shardwright.io/request',
-  /** On a ShardCluster with spec.bootstrap.recovery: a value not seen before tries a failed recovery again. */
+  /** On a ShardCluster with spec.bootstrap.recovery, or on a Shard that is rebuilt: a value not seen before tries what failed again. */
   retry: 'shardwright.io/retry',
+  /** On a Shard: `latest`, or a time (RFC 3339): its database is made again from its backups. Taken away once it is done. */
+  rebuild: 'shardwright.io/rebuild',
+  /** On a Shard that is rebuilt: `"true"` lets what is on its old volumes go, once the database is whole again. */
+  discardVolumes: 'shardwright.io/discard-volumes',
 } as const;
 
 /** Labels of everything that belongs to a fleet. */

@@ -16,7 +16,9 @@ export const shardMigrationSpec = withRules(
     ).describe('The ShardCluster. Immutable.'),
     split: split.exactOptional().describe('Split one shard. Immutable.'),
     merge: merge.exactOptional().describe('Merge several shards. Immutable.'),
-    move: move.exactOptional().describe('Move a shard to another region. Immutable.'),
+    move: move
+      .exactOptional()
+      .describe('Move a shard to another region, or onto another storage class. Immutable.'),
     slots: slots.exactOptional().describe('Move slots between two shards. Immutable.'),
     cutover: cutover.prefault({}).describe('When and how ownership changes.'),
     preflight: z

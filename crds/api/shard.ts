@@ -14,7 +14,7 @@ import { poolerSpec, resourcesSpec } from './resources-spec.ts';
 import { immutable, listAtomic, listMap } from './rules.ts';
 import { accessSpec, tlsSpec } from './shard-cluster.ts';
 import { algorithm, keyType, shardOrdinal } from './sharding-spec.ts';
-import { consistency, deletionPolicy, storageSpec } from './storage-spec.ts';
+import { consistency, deletionPolicy, shardStorageSpec } from './storage-spec.ts';
 import { schemaSources, shardTables } from './tables.ts';
 
 export const shardState = z
@@ -49,7 +49,7 @@ export const shardSpec = z.object({
     .describe('Image of the members; the operator’s default if absent.'),
   resources: resourcesSpec.prefault({}).describe('Resources of the database container.'),
   pooler: poolerSpec.prefault({}).describe('The connection pooler.'),
-  storage: storageSpec.describe('The volume of each member.'),
+  storage: shardStorageSpec.describe('The volume of each member.'),
   consistency: consistency.default('strong'),
   deletionPolicy: deletionPolicy.default('Retain'),
   access: accessSpec.prefault({}).describe('Who may connect, and how.'),
@@ -114,6 +114,24 @@ const memberStatus = z.object({
 });
 export type ShardMemberStatus = z.infer<typeof memberStatus>;
 
+const rebuildStatus = z.object({
+  request: z.string().max(64).describe('Which one it is.'),
+  to: z.string().max(40).describe('`latest`, or the time that it is brought back to.'),
+  discard: z.boolean().describe('Whether what was on its old volumes goes.'),
+  state: z
+    .enum(['Running', 'Failed', 'Done', 'Cancelled'])
+    .describe('How far it is. While it runs, and where it failed, nobody is let in.'),
+  message: z.string().max(4096).describe('What it is at, or why it failed.'),
+  since: z.string().max(40).describe('When it was taken up.'),
+  safeBefore: z
+    .string()
+    .max(40)
+    .exactOptional()
+    .describe('What was committed before this was in the object store, as the lost primary last told.'),
+  lastCommit: z.string().max(40).exactOptional().describe('Time of the newest commit that came back.'),
+});
+export type ShardRebuildStatus = z.infer<typeof rebuildStatus>;
+
 export const shardStatus = z.object({
   observedGeneration: z
     .int()
@@ -162,6 +180,7 @@ export const shardStatus = z.object({
     .exactOptional()
     .describe('Version of the reference tables here, as a decimal number.'),
   certificateExpiry: z.string().max(40).exactOptional().describe('When the server certificate runs out.'),
+  rebuild: rebuildStatus.exactOptional().describe('The last time that it was rebuilt from its backups.'),
   achievedRpoSeconds: z
     .number()
     .min(0)

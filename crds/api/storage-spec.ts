@@ -20,7 +20,9 @@ export const storageSpec = withRules(
     size: size.describe('Size of a member’s volume. It can grow where the storage class allows it.'),
     storageClassName: objectName
       .exactOptional()
-      .describe('Storage class; the cluster’s default class if absent. Immutable.'),
+      .describe(
+        'Storage class; the cluster’s default class if absent. Of a fleet: that of shards made from now on. One that is there stays where it is until a ShardMigration moves it.',
+      ),
     accessModes: listSet(
       z
         .array(z.enum(['ReadWriteOnce', 'ReadWriteOncePod']))
@@ -31,11 +33,6 @@ export const storageSpec = withRules(
       .describe('Access modes of the volume. Immutable.'),
   }),
   {
-    rule: 'has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)',
-    message: 'storageClassName is immutable: make a new ShardCluster and move the data',
-    fieldPath: '.storageClassName',
-  },
-  {
     rule: 'self.accessModes == oldSelf.accessModes',
     message: 'accessModes is immutable: make a new ShardCluster and move the data',
     fieldPath: '.accessModes',
@@ -43,6 +40,14 @@ export const storageSpec = withRules(
 );
 
 export type StorageSpec = z.infer<typeof storageSpec>;
+
+/** Of one shard, whose volumes are there. */
+export const shardStorageSpec = withRules(storageSpec, {
+  rule: 'has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)',
+  message:
+    'storageClassName of a shard is immutable: move it with a ShardMigration (spec.move.storageClassName)',
+  fieldPath: '.storageClassName',
+});
 
 export const consistency = z
   .enum(['strong', 'eventual'])

@@ -21,11 +21,15 @@ export function accessControl(shard: Shard): readonly KubeObject[] {
           resourceNames: memberNames(name, shard.spec.members),
           verbs: ['get', 'patch'],
         },
-        // A backup and a drill report on their own Job: the name of its pod is nobody's to know beforehand.
+        // A backup, a drill and a rebuild report on their own Job: the name of its pod is nobody's to know beforehand.
         {
           apiGroups: ['batch'],
           resources: ['jobs'],
-          resourceNames: [shardChildren.backupJob(name), shardChildren.drillJob(name)],
+          resourceNames: [
+            shardChildren.backupJob(name),
+            shardChildren.drillJob(name),
+            shardChildren.recoverJob(name),
+          ],
           verbs: ['get', 'patch'],
         },
       ],

@@ -11,7 +11,9 @@ const MB = 2 ** 20;
 /** What a person may change. Sizes follow the volume: a small one must not be filled by write-ahead log alone. */
 function tuned(spec: ShardSpec): Record<string, string> {
   const volumeMB = Math.floor((quantityBytes(spec.storage.size) ?? 1024 * MB) / MB);
-  const segmentMB = spec.engine.initdb.walSegmentSizeMB;
+  // A server refuses to start with less than two segments, and one that came back from a backup has those of the fleet that it was
+  // taken of: 16 MB by default, once.
+  const segmentMB = Math.max(16, spec.engine.initdb.walSegmentSizeMB);
   const maxWalMB = clamp(Math.floor(volumeMB / 4), 4 * segmentMB, 4096);
   // Three application logins (writer, reader, reference), what runs beside them, and a generation that is being replaced.
   const connections = Math.max(100, 4 * (spec.pooler.poolSize + spec.pooler.reservePoolSize) + 30);

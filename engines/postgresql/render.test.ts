@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { ShardSpec } from '#crds/api/shard.ts';
 import { parameters } from './parameters.ts';
-import { timing } from './patroni-settings.ts';
+import { localSettings, timing } from './patroni-settings.ts';
 import { quantityBytes } from './quantity.ts';
 import { render } from './render.ts';
 import { sampleShard } from './testing/shard.ts';
@@ -56,6 +56,12 @@ test('write-ahead log stays a part of a small volume', () => {
   expect(parametersOf('1Ti')).toMatchObject({ max_wal_size: '4096MB' });
 });
 
+test('a new fleet has small segments of log; what it takes to start one with larger ones stays', () => {
+  const { bootstrap } = localSettings(sampleShard(), 'fleet');
+  expect(bootstrap).toMatchObject({ initdb: expect.arrayContaining([{ 'wal-segsize': '4' }]) });
+  expect(parametersOf('128Mi')).toMatchObject({ max_wal_size: '64MB', min_wal_size: '32MB' });
+});
+
 test('the store’s objects survive the clean-up of Endpoints, the leader’s reach the proxies', () => {
   const mark = 'control-plane.alpha.kubernetes.io/leader';
   for (const name of ['social-0-config', 'social-0-sync', 'social-0-failover'])
@@ -81,7 +87,7 @@ test('a member may change the objects and pods of its own shard only', () => {
     {
       apiGroups: ['batch'],
       resources: ['jobs'],
-      resourceNames: ['social-0-backup', 'social-0-drill'],
+      resourceNames: ['social-0-backup', 'social-0-drill', 'social-0-recover'],
       verbs: ['get', 'patch'],
     },
   ]);

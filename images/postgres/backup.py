@@ -13,11 +13,20 @@ from task import Child, Failure, Stopped, Task, time_text
 CERTIFICATES = '/etc/shardwright/tls'
 DATA = '/var/lib/postgresql/data'
 SOCKETS = '/run/postgresql'
+# What types are called, and what pgBackRest calls them.
+TYPES = {'full': 'full', 'differential': 'diff', 'incremental': 'incr'}
 LABEL = re.compile(r'\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?')
 # So long the archiver may be behind.
 ARCHIVE_SECONDS = 120
 CONNECT_SECONDS = 5.0
+# Until its first checkpoint a server that was promoted has the timeline of before in its control file, and pgBackRest refuses to
+# begin. It looks there before it asks for a checkpoint itself, so the next attempt finds the new one.
+UNSETTLED = re.compile(r'WAL timeline \d+ does not match pg_control timeline \d+')
 MOST_RECORDS = 500
+
+
+class Unsettled(Failure):
+    """The primary was promoted a moment ago: the same works now."""
 
 
 def backup():
@@ -56,8 +65,11 @@ def work(task, words):
 def remove(task, stanza, known):
     """Removes them with all that stands on them. What cannot be removed today is asked for again with the next backup."""
     gone = set()
-    for label in task.input['expire']:
-        doomed = {each['label'] for each in known if label == each['label'] or label in (each['reference'] or [])}
+    # The oldest first: what stands on it goes with it.
+    for label in sorted(set(task.input['expire'])):
+        if label in gone:
+            continue
+        doomed = standing_on(label, known)
         if not LABEL.fullmatch(label) or not doomed:
             log(f'not removing {label}: there is no such backup')
             continue
@@ -71,6 +83,15 @@ def remove(task, stanza, known):
         except pgbackrest.Failed as error:
             log(f'removing {label}: {error}')
     return gone
+
+
+def standing_on(label, known):
+    """It, and what stands on it, however far away; nothing if it is not there. A backup is older than those that stand on it."""
+    doomed = set()
+    for each in known:
+        if each['label'] == label or each.get('prior') in doomed:
+            doomed.add(each['label'])
+    return doomed
 
 
 def remove_log(task, stanza, known):
@@ -94,13 +115,24 @@ def copy(task, stanza, words):
     hosts = [primary, *(each for each in replicas if unreachable(each, task.input['port']) is None)]
     command = ['pgbackrest', f'--stanza={stanza}', *options(task.input, hosts), 'backup']
     log('backing up from ' + ', '.join(hosts))
-    done = {}
+    try:
+        return attempt(command, task, stanza, words)
+    except Unsettled as error:
+        log(f'beginning again after the first checkpoint since a promotion: {error}')
+        return attempt(command, task, stanza, words)
+
+
+def attempt(command, task, stanza, words):
+    primary, done = task.input['hosts'][0], {}
     with Child(command) as child:
         while (code := child.ended(1.0)) is None:
             done = progress(stanza) or done
             task.tell({**words, **done})
         if code != 0:
-            cause = why(child.said())
+            said = child.said()
+            cause = why(said)
+            if UNSETTLED.search(said):
+                raise Unsettled(cause)
             silent = unreachable(primary, task.input['port'])
             raise Failure(cause if silent is None else f'the primary was lost meanwhile: {silent} ({cause})')
     if 'totalBytes' in done:
@@ -112,7 +144,7 @@ def options(task, hosts):
     """Where the data are, and how to copy. Small files are stored in bundles and large ones by blocks: measured, a small
     database is stored in a third of the time."""
     chosen = [
-        '--type=' + {'full': 'full', 'incremental': 'incr'}[task['type']],
+        '--type=' + TYPES[task['type']],
         '--no-expire-auto', '--repo1-bundle', '--repo1-block', '--process-max=2', '--log-level-console=info',
         f'--io-timeout={IO_SECONDS}', f'--archive-timeout={ARCHIVE_SECONDS}',
         '--backup-standby=' + ('prefer' if len(hosts) > 1 else 'n'),
@@ -162,7 +194,7 @@ def why(said):
 
 
 def kind(each):
-    return 'full' if each['type'] == 'full' else 'incremental'
+    return next(name for name, own in TYPES.items() if own == each['type'])
 
 
 def record(each):

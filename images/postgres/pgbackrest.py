@@ -71,7 +71,7 @@ def explain(text, hidden=()):
     answer = [words for tag in ('Code', 'Message') for words in re.findall(f'<{tag}>([^<]*)</{tag}>', text)[:1]]
     message = re.sub(r'^(P\d\d +)?ERROR: (\[\d+\]: )?', '', ' '.join(filter(None, said)))
     # There is one repository, and what ails it is what comes after this.
-    message = re.sub(r'^unable to find a valid repository: repo1: (\[\w+\] )?', '', message)
+    message = re.sub(r'^(unable to find a valid repository|archive-push command encountered error\(s\)): repo1: (\[\w+\] )?', '', message)
     message = ': '.join([message.rstrip(':'), *answer]).strip()
     for secret in sorted(hidden, key=len, reverse=True):
         message = message.replace(secret, '***')

@@ -1,8 +1,10 @@
-"""`member recover`: fills an empty volume with a shard as the object store has it, at its newest or as it was at a time, for a new
-fleet to start from. What is told of what the shard owned comes from its own database.
+"""`member recover`: fills a volume with a shard as the object store has it, at its newest or as it was at a time, for a new
+fleet to start from, or for the same one that has lost the shard. What is told of what the shard owned comes from its own database.
 
 Everything happens in a folder of its own, which gets the name of the data folder at the very end: what was cut off half way is never
 taken for a database. The server that is started in it speaks to nobody but this program."""
+import glob
+import itertools
 import json
 import os
 import shutil
@@ -22,6 +24,7 @@ from task import Child, Stopped, Task, seconds_of, time_text
 VOLUME = '/var/lib/postgresql'
 FINISHED = VOLUME + '/data'
 UNFINISHED = VOLUME + '/recovering'
+REPLACED = VOLUME + '/replaced-'
 NOTE = VOLUME + '/recovered.json'
 IO_SECONDS = 20
 PROCESSES = 4
@@ -32,15 +35,15 @@ class Recovery:
         self._task = task
         self._input = task.input
         self._stanza = task.input['stanza']
-        self._place = ['--repo1-path=/' + task.input['path'], f'--io-timeout={IO_SECONDS}']
+        path = task.input.get('path')
+        self._place = [*([] if path is None else ['--repo1-path=/' + path]), f'--io-timeout={IO_SECONDS}']
         self._target = task.input.get('targetTime')
         self.words = {'kind': 'Recovery', 'state': 'Running', 'steps': []}
 
     def run(self):
         os.umask(0o077)
         hold_volume()
-        if os.path.exists(FINISHED):
-            self._take_up()
+        if os.path.exists(FINISHED) and self._taken_up():
             return
         shutil.rmtree(UNFINISHED, ignore_errors=True)
         os.mkdir(UNFINISHED, 0o700)
@@ -49,21 +52,35 @@ class Recovery:
         with restored.Restored(self._input['database']) as server:
             self._timed('Recover', lambda: self._recover(server))
             self._timed('Prepare', lambda: self._prepare(server))
+        # From here on the data folder is missing until it is the new one: the note never stands beside another's.
+        self._make_way()
         with open(NOTE, 'w', encoding='utf-8') as file:
             json.dump({'of': self._identity(), 'words': self.words}, file)
         os.rename(UNFINISHED, FINISHED)
         os.sync()
+        if self._input.get('replaced') == 'discard':
+            for folder in kept():
+                shutil.rmtree(folder, ignore_errors=True)
 
-    def _take_up(self):
+    def _make_way(self):
+        """What is there stays whole beside the new, until a person removes it or has asked for that."""
+        if os.path.exists(FINISHED):
+            names = (REPLACED + str(number) for number in itertools.count(1))
+            os.rename(FINISHED, next(name for name in names if not os.path.exists(name)))
+
+    def _taken_up(self):
         """What was done before is told again."""
         try:
             with open(NOTE, encoding='utf-8') as file:
                 note = json.load(file)
         except (OSError, ValueError):
             note = {}
-        if note.get('of') != self._identity():
+        if note.get('of') == self._identity():
+            self.words = note['words']
+            return True
+        if 'replaced' not in self._input:
             raise recovering.Refused('the volume holds a database already: recover under another name, or delete its claim')
-        self.words = note['words']
+        return False
 
     def _identity(self):
         return {name: self._input.get(name) for name in ('fleet', 'path', 'stanza', 'targetTime')}
@@ -137,6 +154,11 @@ class Recovery:
             **({} if last is None else {'lastCommit': time_text(last)}),
             'found': recovering.packed(found),
         }
+
+
+def kept():
+    """Databases that were on this volume before."""
+    return glob.glob(REPLACED + '*')
 
 
 def recover():

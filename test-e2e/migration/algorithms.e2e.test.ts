@@ -60,6 +60,27 @@ describe('a range-sharded fleet', () => {
     await cleanAfter(ns, before, await nothingWentWrong('split of ranges', load));
     expect(new Set(await locations(ns, ['79', '80']))).toEqual(new Set(['fleet-2', 'fleet-3']));
   });
+
+  it('splits a lone range at two keys', async () => {
+    ns = await createNamespace('range');
+    const before = await setUp(ns, {
+      ...single,
+      shards: 1,
+      sharding: { algorithm: 'range', range: { splitPoints: [] } },
+    });
+    await ns.patch(ShardClusters, 'fleet', { spec: { shards: 3 } });
+    await ns.current();
+    const load = await startLoad(ns, { ballastPerOwner: 50 });
+    await ns.apply(migration('split', { split: { shard: 'fleet-0', into: 3, at: ['40', '80'] } }));
+    tellMigration('split of a lone range', await endedAs(ns, 'split', 'Completed'));
+    await cleanAfter(ns, before, await nothingWentWrong('split of a lone range', load));
+    expect(await locations(ns, ['39', '40', '79', '80'])).toEqual([
+      'fleet-0',
+      'fleet-1',
+      'fleet-1',
+      'fleet-2',
+    ]);
+  });
 });
 
 describe('a fleet with a directory', () => {

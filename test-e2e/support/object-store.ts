@@ -57,6 +57,10 @@ export class NamespaceObjectStore {
       .toSorted((a, b) => (a.path < b.path ? -1 : 1));
   }
 
+  async read(path: string): Promise<Buffer> {
+    return Buffer.from(await this.#shell(`base64 '/data/${bucket}/${path}'`), 'base64');
+  }
+
   async remove(path: string): Promise<void> {
     await this.#shell(`rm '/data/${bucket}/${path}'`);
   }

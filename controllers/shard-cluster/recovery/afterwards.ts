@@ -1,9 +1,10 @@
 /** What a fleet that came back still needs of its recovery, and what it needs no more. Pure. */
+
+import type { RecoveryJob } from '#controllers/recovery-job.ts';
 import type { ClusterAction } from '#controllers/shard-cluster/decide.ts';
 import { clusterChildren } from '#crds/api/names.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import type { RecoveryReport } from '#engines/recovery.ts';
-import type { RecoveryJob } from './facts.ts';
 
 /** What a fleet that is there again needs no more. */
 export function decideAfterwards(

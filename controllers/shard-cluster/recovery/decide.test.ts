@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { RecoveryJob } from '#controllers/recovery-job.ts';
 import type { ClusterAction } from '#controllers/shard-cluster/decide.ts';
 import { nothingOf } from '#controllers/shard-cluster/partitions.ts';
 import { projectShard, shardObject } from '#controllers/shard-cluster/project.ts';
@@ -10,7 +11,7 @@ import { partitionOf } from '#sharding/owners.ts';
 import type { Partition } from '#sharding/partition.ts';
 import { decideAfterwards } from './afterwards.ts';
 import { AT_ONCE, decideRecovery, type RecoveryPlan } from './decide.ts';
-import type { RecoveryFacts, RecoveryJob } from './facts.ts';
+import type { RecoveryFacts } from './facts.ts';
 
 const now = new Date('2026-03-01T12:00:00Z');
 const engine = postgresql.recovery!;

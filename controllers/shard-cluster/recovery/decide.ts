@@ -2,6 +2,8 @@
  * What to do next to bring a fleet back, as data: look into the store, fill a volume for each shard that was there at the time, then
  * make the map; from there on it is a fleet like any other. Every Job is made once, and what has succeeded is not done again. Pure.
  */
+
+import type { RecoveryJob } from '#controllers/recovery-job.ts';
 import type { ClusterAction } from '#controllers/shard-cluster/decide.ts';
 import type { Problem } from '#controllers/shard-cluster/problems.ts';
 import { annotations, clusterChildren, shardChildren } from '#crds/api/names.ts';
@@ -13,7 +15,7 @@ import type { ShardMap } from '#sharding/map.ts';
 import { databasesOf } from './afterwards.ts';
 import { mismatch, volumesInTheWay } from './checks.ts';
 import { type Choice, type ChosenShard, choose, isChoice, placed } from './choose.ts';
-import type { RecoveryFacts, RecoveryJob } from './facts.ts';
+import type { RecoveryFacts } from './facts.ts';
 import { accessObjects, markedClaim, sourceSecret } from './objects.ts';
 import { isMap, recoveredMap } from './recovered-map.ts';
 

@@ -1,4 +1,5 @@
 /** What a decision about a fleet that is to come back is made from. */
+import type { RecoveryJob } from '#controllers/recovery-job.ts';
 import type { Problem } from '#controllers/shard-cluster/problems.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import type { CatalogReport, RecoverRequest, RecoveryReport } from '#engines/recovery.ts';
@@ -14,18 +15,6 @@ export interface RecoverySource {
   readonly path: string;
   /** Data of the Secret, by file name. */
   readonly files: Readonly<Record<string, string>>;
-}
-
-/** A Job of a recovery. `report` is undefined before its first word. */
-export interface RecoveryJob<R> {
-  readonly name: string;
-  readonly uid: string | undefined;
-  /** The try that it was made for. */
-  readonly request: string;
-  readonly state: 'Running' | 'Complete' | 'Failed';
-  /** Why it failed, as far as Kubernetes knows. */
-  readonly message: string | undefined;
-  readonly report: R | undefined;
 }
 
 export interface RecoveryFacts {

@@ -3,6 +3,7 @@
 import { backupPolicyOf } from '#controllers/backup-policy/facts.ts';
 import { openDestinations } from '#controllers/backup-policy/repositories.ts';
 import { byCluster, indexKey } from '#controllers/caches.ts';
+import { catalogJobOf, type RecoveryJob, recoverJobOf } from '#controllers/recovery-job.ts';
 import type { SecretReader } from '#controllers/secrets/secret-reader.ts';
 import type { ClusterDeps } from '#controllers/shard-cluster/deps.ts';
 import { nothingOf } from '#controllers/shard-cluster/partitions.ts';
@@ -15,10 +16,9 @@ import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import type { CatalogReport, RecoveryEngine, RecoveryReport } from '#engines/recovery.ts';
 import { digest } from '#kernel/canonical.ts';
-import type { Job } from '#kernel/resources.ts';
 import { databasesOf, decideAfterwards } from './afterwards.ts';
 import { decideRecovery, type RecoveryPlan } from './decide.ts';
-import type { RecoveryJob, RecoverySource, RecoverySpec } from './facts.ts';
+import type { RecoverySource, RecoverySpec } from './facts.ts';
 import { recoveredFor } from './objects.ts';
 
 export interface RecoverySubject {
@@ -85,53 +85,15 @@ function jobsOf({ caches }: ClusterDeps, { metadata }: ShardCluster, engine: Rec
     .byIndex(byCluster, indexKey(metadata.namespace, metadata.name))
     .filter(job => job.metadata.ownerReferences?.some(owner => owner.uid === metadata.uid));
   for (const job of jobs) {
-    const report = reportOf(engine, job);
-    const view = viewOf(job);
     const task = job.metadata.labels?.[labels.task];
     if (task === 'catalog') {
-      catalogs.set(Number(job.metadata.name.slice(prefix.length)), {
-        ...view,
-        report: report?.kind === 'Catalog' && report.request === view.request ? report : undefined,
-      });
+      catalogs.set(Number(job.metadata.name.slice(prefix.length)), catalogJobOf(engine, job));
     }
     if (task === 'recover') {
-      recoveries.set(job.metadata.labels?.[labels.shard] ?? '', {
-        ...view,
-        report: report?.kind === 'Recovery' && report.request === view.request ? report : undefined,
-      });
+      recoveries.set(job.metadata.labels?.[labels.shard] ?? '', recoverJobOf(engine, job));
     }
   }
   return { all: [...catalogs.values(), ...recoveries.values()], catalogs, recoveries };
-}
-
-const reports = new WeakMap<Job, ReturnType<RecoveryEngine['parseReport']>>();
-
-/** Parses once per state of the Job. */
-function reportOf(engine: RecoveryEngine, job: Job): ReturnType<RecoveryEngine['parseReport']> {
-  if (reports.has(job)) return reports.get(job);
-  const report = engine.parseReport(job);
-  reports.set(job, report);
-  return report;
-}
-
-function viewOf({ metadata, status }: Job): Omit<RecoveryJob<never>, 'report'> {
-  const end = status?.conditions?.find(
-    ({ type, status: holds }) => holds === 'True' && (type === 'Complete' || type === 'Failed'),
-  );
-  const why = [end?.reason, end?.message].filter(Boolean).join(': ');
-  return {
-    name: metadata.name,
-    uid: metadata.uid,
-    request: metadata.annotations?.[annotations.request] ?? '',
-    // One that is being deleted is not yet gone, and no end of another.
-    state:
-      end === undefined || metadata.deletionTimestamp
-        ? 'Running'
-        : end.type === 'Complete'
-          ? 'Complete'
-          : 'Failed',
-    message: why === '' ? undefined : why,
-  };
 }
 
 function claimsOf({ caches }: ClusterDeps, { metadata }: ShardCluster) {

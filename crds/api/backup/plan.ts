@@ -16,11 +16,9 @@ export const retention = z.object({
   full: keep
     .default('30d')
     .describe('Full backups, each with what stands on it: how many are kept, or for how long.'),
-  hourly: keep
-    .exactOptional()
-    .describe('The newest backup of each hour: of how many hours, or for how long.'),
-  daily: keep.exactOptional().describe('The newest of each day, in UTC.'),
-  weekly: keep.exactOptional().describe('The newest of each week, which begins on Monday.'),
+  hourly: keep.exactOptional().describe('The first backup of each hour: of how many hours, or for how long.'),
+  daily: keep.exactOptional().describe('The first of each day, in UTC.'),
+  weekly: keep.exactOptional().describe('The first of each week, which begins on Monday.'),
 });
 
 export type Retention = z.infer<typeof retention>;

@@ -1,6 +1,7 @@
 /** What a Shard's status says of its backups. The BackupPolicy controller writes it. */
 import { z } from 'zod';
 import { listAtomic } from '../rules.ts';
+import { coldTier } from './cold-tier.ts';
 
 const time = z.string().max(40);
 const seconds = z.number().min(0);
@@ -12,11 +13,19 @@ const label = z.string().max(128);
 /** A list that is longer loses its oldest in status; the repository keeps them. */
 export const RECORDS_SHOWN = 400;
 
+/** What is planned, or asked for by hand. */
 export const backupKind = z.enum(['full', 'incremental']);
+
+export type BackupKind = z.infer<typeof backupKind>;
+
+/** What is made: by the tiers of the retention an incremental backup may stand on the newest full one alone. */
+const backupType = z.enum(['full', 'differential', 'incremental']);
 
 const record = z.object({
   label: label.describe('Name in the repository.'),
-  type: backupKind.describe('Whether it stands for itself.'),
+  type: backupType.describe(
+    'What it stands on: nothing, the newest full one (differential), or the one before it (incremental).',
+  ),
   started: time.describe('When it began.'),
   stopped: time.describe('When it ended.'),
   databaseBytes: count.describe('Size of the database.'),
@@ -48,7 +57,7 @@ const archive = z.object({
 
 const running = z.object({
   request: name.describe('Which one it is.'),
-  type: backupKind.describe('What is made.'),
+  type: backupType.describe('What is made.'),
   started: time.describe('When it was begun.'),
   doneBytes: count.exactOptional().describe('Bytes that are done.'),
   totalBytes: count.exactOptional().describe('Bytes in all.'),
@@ -132,6 +141,9 @@ export const shardBackupStatus = z.object({
     })
     .exactOptional()
     .describe('Restores made to measure.'),
+  coldTier: coldTier
+    .exactOptional()
+    .describe('Old rows that go to the object store, where the policy says so.'),
 });
 
 export type ShardBackupStatus = z.infer<typeof shardBackupStatus>;

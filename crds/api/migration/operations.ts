@@ -1,21 +1,33 @@
 /** What a ShardMigration can do: one of these per object, never changed once it is there. */
 import { z } from 'zod';
-import { objectName, regionName } from '../common.ts';
+import { keyValue, objectName, regionName } from '../common.ts';
 import { listAtomic, listSet, withRules } from '../rules.ts';
 
 const slot = z.int().min(0).max(1_048_575);
 
-export const split = z.object({
-  shard: objectName.describe('The Shard to split.'),
-  into: z
-    .int()
-    .min(2)
-    .max(64)
-    .default(2)
-    .describe(
-      'Shards that it becomes, itself included. The others are empty shards: raise spec.shards first.',
-    ),
-});
+export const split = withRules(
+  z.object({
+    shard: objectName.describe('The Shard to split.'),
+    into: z
+      .int()
+      .min(2)
+      .max(64)
+      .default(2)
+      .describe(
+        'Shards that it becomes, itself included. The others are empty shards: raise spec.shards first.',
+      ),
+    at: listSet(z.array(keyValue).min(1).max(63))
+      .exactOptional()
+      .describe(
+        'First key of each part but the lowest, which the shard keeps. With range; its ranges are dealt out whole if absent.',
+      ),
+  }),
+  {
+    rule: '!has(self.at) || self.at.size() == self.into - 1',
+    message: 'split.into must be one more than there are keys in split.at',
+    fieldPath: '.into',
+  },
+);
 
 export const merge = withRules(
   z.object({
@@ -31,12 +43,21 @@ export const merge = withRules(
   },
 );
 
-export const move = z.object({
-  shard: objectName.describe('The Shard to move.'),
-  region: regionName.describe(
-    'Region that it moves to: a new shard is made there, and takes everything over. Another storage class is not there yet.',
-  ),
-});
+export const move = withRules(
+  z.object({
+    shard: objectName.describe(
+      'The Shard to move: a new one is made, like it but for what is written here, and takes everything over.',
+    ),
+    region: regionName.exactOptional().describe('Region that it moves to; its own if absent.'),
+    storageClassName: objectName
+      .exactOptional()
+      .describe('Storage class that it moves onto; its own if absent.'),
+  }),
+  {
+    rule: 'has(self.region) || has(self.storageClassName)',
+    message: 'write where to: move.region, move.storageClassName, or both',
+  },
+);
 
 const range = withRules(
   z.object({

@@ -38,6 +38,16 @@ export const migrationTransfer = z.object({
 });
 export type MigrationTransfer = z.infer<typeof migrationTransfer>;
 
+export const migrationNewShard = z.object({
+  name: name.describe('Its name.'),
+  ordinal: count.describe('Its number in the fleet.'),
+  region: z.string().max(63).exactOptional().describe('Region that it is made in.'),
+  storageClassName: name
+    .exactOptional()
+    .describe('Storage class of its volumes; the cluster’s default class if absent.'),
+});
+export type MigrationNewShard = z.infer<typeof migrationNewShard>;
+
 export const migrationFinding = z.object({
   check: z.string().max(64).describe('Name of the check.'),
   severity: z
@@ -73,6 +83,9 @@ export const shardMigrationStatus = z.object({
   transfers: listMap(z.array(migrationTransfer).max(63), 'id')
     .exactOptional()
     .describe('What moves from where to where: made once, before anything is touched.'),
+  newShard: migrationNewShard
+    .exactOptional()
+    .describe('Shard that a move has made for it: chosen once, with the plan.'),
   clusterUid: z
     .string()
     .max(64)

@@ -6,7 +6,7 @@ import { ensureTool } from '#hack/tools.ts';
 import { serverIdentity } from './testing/authority.ts';
 import { Member } from './testing/member.ts';
 import { type ObjectStore, startObjectStore } from './testing/object-store.ts';
-import { filesFor, protect } from './testing/shard-life.ts';
+import { filesFor, protect, startWriter } from './testing/shard-life.ts';
 
 let image: string;
 let program: string;
@@ -71,6 +71,54 @@ test('credentials that are revoked under way grow into a late shard with its cau
   expect(late.continuity).toBe('Verified');
   await member.bind(filesFor(own, { path: 'revoked' }));
   await member.until(({ rpoSeconds, failure }) => rpoSeconds === 0 && failure === undefined, 60_000);
+}, 240_000);
+
+test('a full disk of the store is told, however long it lasts; once there is room, all of it is caught up with', async () => {
+  await using own = await startObjectStore({ program, disk: { image, megabytes: 48 } });
+  await using member = await Member.primary({ image });
+  const files = filesFor(own, { path: 'full' });
+  await protect(member, files);
+  const writer = await startWriter(await member.connect());
+  await member.until(({ rpoSeconds }) => rpoSeconds > 0);
+  await own.fillDisk();
+  const late = await member.until(
+    ({ rpoSeconds, failure }) => rpoSeconds > 8 && failure !== undefined,
+    120_000,
+  );
+  expect(late.failure).toMatch(/^\[507\] Insufficient Storage/);
+  expect(late.continuity).toBe('Verified');
+
+  await own.makeRoom();
+  await member.until(({ rpoSeconds, failure }) => rpoSeconds <= 4 && failure === undefined, 120_000);
+  const acknowledged = await writer.stop();
+  await member.until(({ rpoSeconds }) => rpoSeconds === 0, 60_000);
+  await member.destroy();
+  await using back = await Member.restored({ image }, files);
+  expect(await back.shell(`psql -XAtqh /run/postgresql -c 'SELECT count(*) FROM written'`)).toBe(
+    String(acknowledged.length),
+  );
+}, 360_000);
+
+test('a full volume of the primary is no good news: what was told before it fell silent is what is lost', async () => {
+  await using member = await Member.primary({ image, volumeMegabytes: 192 });
+  const files = filesFor(store, { path: 'volume' });
+  await protect(member, files);
+  const writer = await startWriter(await member.connect(), 5);
+  await member.until(({ rpoSeconds }) => rpoSeconds > 0);
+  await member.shell(
+    'dd if=/dev/zero of=/var/lib/postgresql/fill bs=64k 2>/dev/null; [ -s /var/lib/postgresql/fill ]',
+  );
+  // Commits end when there is no room for log any more, and with them the server.
+  const acknowledged = await writer.ended();
+  const last = await member.report();
+  await member.destroy();
+  await using back = await Member.restored({ image }, files);
+  const there = Number(await back.shell(`psql -XAtqh /run/postgresql -c 'SELECT max(id) FROM written'`));
+  const promised = acknowledged.filter(
+    ({ at }) => at < Date.parse(last?.at ?? '') - (last?.rpoSeconds ?? 0) * 1000,
+  );
+  expect(promised.length).toBeGreaterThan(10);
+  expect(promised.filter(({ id }) => id > there)).toEqual([]);
 }, 240_000);
 
 test('another database under the same name is refused: its log would be mixed with the first one’s', async () => {

@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import type { BackupProgressReport } from '#engines/backup.ts';
+import type { BackupProgressReport, BackupType } from '#engines/backup.ts';
 import { eventually } from './testing/docker.ts';
 import type { Member } from './testing/member.ts';
 import { BackupScene, backupReport } from './testing/scene.ts';
@@ -66,6 +66,36 @@ test('full, then incremental, from the replica; the oldest goes with what stands
   expect((await scene.drill()).state).toBe('Succeeded');
 });
 
+test('the first of a day stands on the full one alone: the day before goes without it', async () => {
+  const made = async (type: BackupType, expire: readonly string[] = []) => {
+    await client.query('UPDATE item SET text = md5(text) WHERE i % 50 = 0');
+    const report = await scene.backup({ ...both(), type, expire });
+    expect(report).toMatchObject({ state: 'Succeeded', type });
+    return report;
+  };
+  const full = labelsOf(await made('full')).at(-1);
+  await made('differential');
+  await made('incremental');
+  await made('incremental');
+  await made('differential');
+  const { records = [] } = await made('incremental');
+  const [first, ...rest] = records.slice(-5);
+  const [second, third, next, last] = rest;
+  expect(records.slice(-5).map(({ type, prior }) => [type, prior])).toEqual([
+    ['differential', full],
+    ['incremental', first?.label],
+    ['incremental', second?.label],
+    ['differential', full],
+    ['incremental', next?.label],
+  ]);
+  // As they are asked for: the newest first.
+  const yesterday = [third, second, first].map(record => record?.label ?? '');
+  const left = await made('incremental', yesterday);
+  const today = [full, next?.label, last?.label, left.records?.at(-1)?.label];
+  expect(labelsOf(left).slice(labelsOf(left).indexOf(full ?? ''))).toEqual(today);
+  expect((await scene.drill()).state).toBe('Succeeded');
+});
+
 /** A backup that has begun and cannot go on: it waits for a replica that stands still. */
 async function held(more: { readonly deadlineSeconds?: number } = {}) {
   const replica = await standby.connect();
@@ -128,7 +158,8 @@ test('without a replica that answers, the primary is read', async () => {
   expect(await scene.backup({ primary: primary.name })).toMatchObject({ state: 'Succeeded' });
 });
 
-test('the primary dies during a full backup: it fails with the cause, and the next one works from the new primary', async () => {
+test('the primary dies during a full backup: it fails with the cause, and the next one works from the new primary at once', async () => {
+  const promoted = await standby.connect();
   const { task, goOn } = await held();
   await primary.destroy();
   await goOn();
@@ -136,9 +167,18 @@ test('the primary dies during a full backup: it fails with the cause, and the ne
   expect(lost.state).toBe('Failed');
   expect(lost.failure).toMatch(primary.name);
 
+  // No checkpoint on the new timeline ends before the backup has begun.
+  await standby.shell('pkill -STOP -f "[c]heckpointer"');
   await standby.promote();
   await standby.until(({ timeline }) => timeline === 2);
-  const next = await scene.backup({ primary: standby.name });
-  expect(next).toMatchObject({ state: 'Succeeded', type: 'full' });
+  const next = await scene.beginBackup({ primary: standby.name });
+  await eventually(async () => {
+    const waiting = `SELECT FROM pg_stat_activity WHERE query LIKE '%backup_start%' AND wait_event ~ '^Checkpoint'`;
+    const { rowCount } = await promoted.query(waiting);
+    return rowCount === 1 ? true : undefined;
+  });
+  await standby.shell('pkill -CONT -f "[c]heckpointer"');
+  await next.logged('beginning again after the first checkpoint since a promotion');
+  expect(await backupReport(next)).toMatchObject({ state: 'Succeeded', type: 'full' });
   expect(await scene.drill()).toMatchObject({ state: 'Succeeded' });
 });

@@ -8,7 +8,7 @@ const time = z.iso.datetime({ offset: true });
 const line = z.string().transform(text => text.replaceAll(/\s+/g, ' ').slice(0, 1024));
 const count = z.number().min(0);
 const state = z.enum(['Running', 'Succeeded', 'Failed']);
-const type = z.enum(['full', 'incremental']);
+const type = z.enum(['full', 'differential', 'incremental']);
 
 const archive = z.object({
   kind: z.literal('Archive'),

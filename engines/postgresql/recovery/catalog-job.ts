@@ -16,8 +16,8 @@ export function catalogJob(shard: Shard, request: CatalogRequest, context: Rende
       // What images/postgres/catalog.py reads.
       input: { path: request.path },
       resources: {},
-      serviceAccount: request.serviceAccount,
-      repositorySecret: request.secret,
+      ...(request.serviceAccount !== undefined && { serviceAccount: request.serviceAccount }),
+      ...(request.secret !== undefined && { repositorySecret: request.secret }),
       keepSeconds: KEEP_SECONDS,
       volumes: [],
       volumeMounts: [],

@@ -22,8 +22,8 @@ export function recoverJob(shard: Shard, request: RecoverRequest, context: Rende
       request,
       input: recoverInput(shard, request),
       resources: shard.spec.resources,
-      serviceAccount: request.serviceAccount,
-      repositorySecret: request.secret,
+      ...(request.serviceAccount !== undefined && { serviceAccount: request.serviceAccount }),
+      ...(request.secret !== undefined && { repositorySecret: request.secret }),
       keepSeconds: KEEP_SECONDS,
       spread: true,
       volumes: [
@@ -43,9 +43,10 @@ export function recoverJob(shard: Shard, request: RecoverRequest, context: Rende
 
 /** What images/postgres/recover.py reads. */
 function recoverInput(shard: Shard, request: RecoverRequest): Record<string, unknown> {
-  const { path, stanza, targetTime, fleet } = request;
+  const { path, stanza, targetTime, fleet, replaced } = request;
   return {
-    path,
+    ...(path !== undefined && { path }),
+    ...(replaced !== undefined && { replaced }),
     stanza,
     fleet,
     ...(targetTime !== undefined && { targetTime }),

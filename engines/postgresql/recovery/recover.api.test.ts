@@ -125,6 +125,36 @@ test('a volume with a database is left as it is; done again, it tells the same a
   expect(await volume.shell('stat -c %Y /var/lib/postgresql/data/PG_VERSION')).toBe(before);
 });
 
+test('a database that may be replaced stays whole until the other is, and is kept aside or goes', async () => {
+  const { volume } = await scene.recover();
+  const folder = '/var/lib/postgresql';
+  const again = (changes: string) =>
+    volume.shell(
+      `rm -f /tmp/report.json; export TASK="$(python3 -c "import json, os; print(json.dumps({**json.loads(os.environ['TASK']), ${changes}}))")"; ` +
+        `member recover >/tmp/log 2>&1; cat /tmp/report.json`,
+    );
+  await volume.shell(`touch ${folder}/data/first`);
+  // What cannot be done leaves it alone.
+  expect(await again(`'fleet': '2', 'replaced': 'keep', 'stanza': 'other'`)).toContain('"state":"Failed"');
+  expect(await volume.shell(`ls ${folder}; ls ${folder}/data/first`)).toContain(`${folder}/data/first`);
+  expect(await again(`'fleet': '2', 'replaced': 'keep'`)).toContain('"state":"Succeeded"');
+  expect(await volume.shell(`ls ${folder}/replaced-1/first; ls ${folder}/data`)).toMatch(
+    /^\S+replaced-1\/first\n(?!.*\bfirst\b)/s,
+  );
+  // Done once, it is not done again.
+  await volume.shell(`touch ${folder}/data/second`);
+  expect(await again(`'fleet': '2', 'replaced': 'keep'`)).toContain('"state":"Succeeded"');
+  expect(await volume.shell(`ls ${folder}/data/second`)).toContain('second');
+  expect(await again(`'fleet': '3', 'replaced': 'keep'`)).toContain('"state":"Succeeded"');
+  expect(await volume.shell(`ls ${folder}/replaced-1/first ${folder}/replaced-2/second | wc -l`)).toBe('2');
+  expect(await again(`'fleet': '4', 'replaced': 'discard'`)).toContain('"state":"Succeeded"');
+  expect(await volume.shell(`ls -d ${folder}/data ${folder}/replaced-* 2>/dev/null || true`)).toBe(
+    `${folder}/data`,
+  );
+  await volume.start();
+  expect(await volume.query('SELECT id FROM item ORDER BY 1')).toEqual(['1', '2']);
+});
+
 test('what cannot be: a time before the first backup, another passphrase; nothing is left that looks like a database', async () => {
   const early = await scene.recover('2020-01-01T00:00:00Z');
   expect(early.report).toMatchObject({

@@ -4,6 +4,7 @@ import { sourceFiles } from '../backup/repository.ts';
 import { firstClaim } from '../stateful-set.ts';
 import { about } from './about.ts';
 import { catalogJob } from './catalog-job.ts';
+import { forgetMembers } from './forget-members.ts';
 import { recoverJob } from './recover-job.ts';
 import { parseReport } from './report.ts';
 
@@ -13,5 +14,6 @@ export const recovery: RecoveryEngine = {
   catalogJob,
   recoverJob,
   firstClaim,
+  forgetMembers,
   parseReport,
 };

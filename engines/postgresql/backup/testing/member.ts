@@ -20,11 +20,14 @@ export interface MemberOptions {
   readonly walSegmentSizeMB?: number;
   readonly identity?: ServerIdentity;
   readonly parameters?: Readonly<Record<string, string>>;
+  /** Size of its volume; as large as it takes if absent. */
+  readonly volumeMegabytes?: number;
   /** Where a throw-away folder of this machine takes the place of memory, for figures. */
   readonly onDisk?: boolean;
 }
 
-const memory = (path: string) => `--tmpfs=${path}:uid=999,gid=999,mode=0750`;
+const memory = (path: string, megabytes?: number) =>
+  `--tmpfs=${path}:uid=999,gid=999,mode=0750${megabytes === undefined ? '' : `,size=${megabytes}m`}`;
 
 const reportFile = '/tmp/report.json';
 
@@ -105,8 +108,10 @@ echo "hot_standby = off" >> ${paths.data}/postgresql.auto.conf`);
       `--name=${this.name}`,
       '--read-only',
       '--publish=127.0.0.1::5432',
-      this.#options.onDisk ? `--volume=${this.name}:${paths.volume}` : memory(paths.volume),
-      ...['/etc/shardwright', paths.sockets, '/tmp'].map(memory),
+      this.#options.onDisk
+        ? `--volume=${this.name}:${paths.volume}`
+        : memory(paths.volume, this.#options.volumeMegabytes),
+      ...['/etc/shardwright', paths.sockets, '/tmp'].map(path => memory(path)),
       '--volume=' + join(import.meta.dirname, 'in-place-of-patroni') + ':/usr/bin/patroni:ro',
       `--env=PATRONI_NAME=${this.name}`,
       '--env=PATRONI_KUBERNETES_NAMESPACE=fleet',
@@ -233,11 +238,9 @@ if old: shutil.rmtree(f'{base}/{old}')
     return docker(['exec', this.name, 'sh', '-c', script]);
   }
 
-  /** With the checkpoint that Patroni asks for next: before it, pgBackRest refuses to begin a backup. */
+  /** Without the checkpoint that Patroni asks for next. */
   async promote(): Promise<void> {
-    await this.shell(
-      `pg_ctl promote -D ${paths.data} -w >/dev/null; psql -Xqh ${paths.sockets} -c CHECKPOINT`,
-    );
+    await this.shell(`pg_ctl promote -D ${paths.data} -w >/dev/null`);
   }
 
   /** As the kubelet ends a pod. */

@@ -31,9 +31,13 @@ export interface ObjectStoreOptions {
   readonly certificateEnds?: Date;
   /** Names that the certificate carries besides the addresses. */
   readonly names?: readonly string[];
+  /** A disk of its own, of this size, in a container of this image: it can be full, and is gone when the store stops. */
+  readonly disk?: { readonly image: string; readonly megabytes: number };
 }
 
 const region = 'us-east-1';
+/** In the container of a store with a disk of its own. */
+const diskFolder = '/disk';
 
 export class ObjectStore implements AsyncDisposable {
   readonly bucket: string;
@@ -45,6 +49,7 @@ export class ObjectStore implements AsyncDisposable {
   readonly #program: string;
   readonly #folder: string;
   readonly #addresses: readonly string[];
+  readonly #disk: (ObjectStoreOptions['disk'] & { readonly container: string }) | undefined;
   #credentials: Credentials = newCredentials();
   #process: ChildProcess | undefined;
 
@@ -60,6 +65,7 @@ export class ObjectStore implements AsyncDisposable {
     this.ca = identity.ca;
     this.#folder = folder;
     this.#addresses = ['127.0.0.1', bridge].map(address => `${address}:${port}`);
+    this.#disk = options.disk && { ...options.disk, container: `bk-store-${randomBytes(4).toString('hex')}` };
     this.endpoint = `https://127.0.0.1:${port}`;
     this.containerEndpoint = `https://${bridge}:${port}`;
   }
@@ -123,32 +129,23 @@ export class ObjectStore implements AsyncDisposable {
     this.#process = undefined;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise(resolve => child.once('exit', resolve));
+    // The container would outlive the program that started it.
+    if (this.#disk) await exec('docker', ['rm', '--force', '--volumes', this.#disk.container]);
     child.kill('SIGKILL');
     await ended;
   }
 
   /** Starts the server again, with all that was stored. */
   async resume(): Promise<void> {
-    const child = spawn(
-      this.#program,
-      [
-        ...this.#addresses.flatMap(address => ['--port', address]),
-        `--cert=${join(this.#folder, 'tls.crt')}`,
-        `--key=${join(this.#folder, 'tls.key')}`,
-        `--region=${region}`,
-        '--keep-alive',
-        '--quiet',
-        'posix',
-        join(this.#folder, 'data'),
-      ],
-      {
-        stdio: ['ignore', 'ignore', 'pipe'],
-        env: {
-          ROOT_ACCESS_KEY: this.#credentials.accessKeyId,
-          ROOT_SECRET_KEY: this.#credentials.secretAccessKey,
-        },
+    const [program, args] = this.#command();
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: {
+        ...(this.#disk && { PATH: process.env['PATH'] }),
+        ROOT_ACCESS_KEY: this.#credentials.accessKeyId,
+        ROOT_SECRET_KEY: this.#credentials.secretAccessKey,
       },
-    );
+    });
     this.#process = child;
     let said = '';
     child.stderr.on('data', (chunk: Buffer) => {
@@ -160,6 +157,52 @@ export class ObjectStore implements AsyncDisposable {
         throw new Error(`the object store did not start: ${said}`);
       await sleep(20);
     }
+  }
+
+  #command(): readonly [program: string, args: readonly string[]] {
+    const serve = (addresses: readonly string[], folder: string, data: string) => [
+      ...addresses.flatMap(address => ['--port', address]),
+      `--cert=${join(folder, 'tls.crt')}`,
+      `--key=${join(folder, 'tls.key')}`,
+      `--region=${region}`,
+      '--keep-alive',
+      '--quiet',
+      'posix',
+      // Not every kernel keeps attributes of files in memory.
+      ...(this.#disk ? [`--sidecar=${diskFolder}/attributes`] : []),
+      data,
+    ];
+    const folder = this.#folder;
+    if (!this.#disk) return [this.#program, serve(this.#addresses, folder, join(folder, 'data'))];
+    const { container, image, megabytes } = this.#disk;
+    const port = this.#addresses[0]?.split(':')[1] ?? '';
+    const make = `cd ${diskFolder} && mkdir -p data/${this.bucket} attributes && exec "$0" "$@"`;
+    return [
+      'docker',
+      [
+        ...['run', '--rm', `--name=${container}`, '--user=0:0'],
+        ...this.#addresses.map(address => `--publish=${address}:${port}`),
+        ...['--env=ROOT_ACCESS_KEY', '--env=ROOT_SECRET_KEY'],
+        `--tmpfs=${diskFolder}:size=${megabytes}m`,
+        `--volume=${folder}:/identity:ro`,
+        `--volume=${this.#program}:/usr/bin/store:ro`,
+        ...['--entrypoint=sh', image, '-c', make, '/usr/bin/store'],
+        ...serve([`0.0.0.0:${port}`], '/identity', `${diskFolder}/data`),
+      ],
+    ];
+  }
+
+  /** Nothing more fits onto its disk, until {@link makeRoom}. */
+  async fillDisk(): Promise<void> {
+    await this.#onDisk('dd if=/dev/zero of=fill bs=64k 2>/dev/null; [ -s fill ]');
+  }
+
+  async makeRoom(): Promise<void> {
+    await this.#onDisk('rm fill');
+  }
+
+  async #onDisk(script: string): Promise<void> {
+    await exec('docker', ['exec', this.#disk?.container ?? '', 'sh', '-c', `cd ${diskFolder}; ${script}`]);
   }
 
   /** Gives the store other credentials; those of before are refused from now on. */

@@ -25,7 +25,9 @@ export function filesFor(
   return repositoryFiles(sampleShard(), repository, { rpoSeconds, version });
 }
 
+/** With a checkpoint before it, as Patroni asks for one after a promotion: without, pgBackRest refuses to begin. */
 export async function fullBackup(member: Member): Promise<void> {
+  await member.shell('psql -Xqh /run/postgresql -c CHECKPOINT');
   await member.shell(`pgbackrest --stanza=${stanza} --type=full --repo1-bundle --archive-timeout=20 backup`);
 }
 
@@ -43,11 +45,15 @@ export interface Acknowledged {
   readonly at: number;
 }
 
-/** Commits a row again and again; `stop` returns all that were acknowledged. */
-export async function startWriter(
-  client: Client,
-  pauseMs = 20,
-): Promise<{ stop(): Promise<readonly Acknowledged[]> }> {
+export interface Writer {
+  /** All that were acknowledged. */
+  stop(): Promise<readonly Acknowledged[]>;
+  /** The same, once a commit has failed. */
+  ended(): Promise<readonly Acknowledged[]>;
+}
+
+/** Commits a row again and again, until one fails. */
+export async function startWriter(client: Client, pauseMs = 20): Promise<Writer> {
   await client.query('CREATE TABLE IF NOT EXISTS written (id bigint PRIMARY KEY, filler text)');
   const acknowledged: Acknowledged[] = [];
   const stopping = new AbortController();
@@ -65,6 +71,10 @@ export async function startWriter(
   return {
     stop: async () => {
       stopping.abort();
+      await work;
+      return acknowledged;
+    },
+    ended: async () => {
       await work;
       return acknowledged;
     },

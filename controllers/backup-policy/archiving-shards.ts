@@ -1,0 +1,59 @@
+/**
+ * Where a shard's old rows go, and what keeps a run of the archive from beginning. The database has the last word: a run asks it, in
+ * the same snapshot that it reads rows in, and again before it deletes any (docs/archive.md). Pure.
+ */
+
+import { needsPerson } from '#archive/errors.ts';
+import { ENDED } from '#controllers/shard-migration/facts.ts';
+import type { ShardMigration } from '#crds/api/shard-migration.ts';
+import type { Problem, ShardView } from './facts.ts';
+
+/** Shards that take part in a migration, those that it names and those that its plan has found, with its name. */
+export function migratingShards(migrations: readonly ShardMigration[]): ReadonlyMap<string, string> {
+  return new Map(
+    migrations
+      .filter(({ spec, status }) => !ENDED.has(status?.phase ?? '') && !spec.dryRun)
+      .flatMap(({ metadata, spec, status }) =>
+        [...named(spec), ...(status?.transfers ?? []).flatMap(({ source, target }) => [source, target])].map(
+          shard => [shard, metadata.name] as const,
+        ),
+      ),
+  );
+}
+
+function named({ split, merge, move, slots }: ShardMigration['spec']): readonly string[] {
+  return [
+    ...(split ? [split.shard] : []),
+    ...(merge ? merge.shards : []),
+    ...(move ? [move.shard] : []),
+    ...(slots ? [slots.from, slots.to] : []),
+  ];
+}
+
+/** Why no run begins, in words; undefined: it may. */
+export function heldBack(view: ShardView): string | undefined {
+  const { paused, shard, migration, coldPlace } = view;
+  if (paused) return 'it is paused';
+  if (migration !== undefined) return `ShardMigration ${migration} has a part in it`;
+  // Nobody but the person who closed it may change what is in it.
+  if (shard.spec.state !== 'active') return `it is ${shard.spec.state}`;
+  if (shard.status?.primary === undefined) return 'it has no primary';
+  return coldPlace === undefined ? 'it is not known where its rows go' : undefined;
+}
+
+/** Runs that ended with what only a person can put right. */
+export function archiveProblems(shards: readonly ShardView[]): readonly Problem[] {
+  const seen = new Map<string, { readonly shards: string[]; readonly reason: string }>();
+  for (const { shard, backup } of shards) {
+    const failure = backup?.coldTier?.last?.failure;
+    if (!failure || !needsPerson(failure.code)) continue;
+    const same = seen.get(failure.message);
+    if (same) same.shards.push(shard.metadata.name);
+    else seen.set(failure.message, { shards: [shard.metadata.name], reason: failure.code });
+  }
+  return [...seen].slice(0, 5).map(([message, { shards: names, reason }]) => ({
+    reason,
+    message: `spec.archive on ${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}: ${message}`,
+    plan: false,
+  }));
+}
