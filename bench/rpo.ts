@@ -1,7 +1,6 @@
 /**
  * What is really lost with a shard beside what its status said a moment before: steady writes on four shards, then every process and
- * every volume of one of them is destroyed at a random moment, and it is brought back from the object store alone, with the fleet
- * that `bootstrap.recovery` makes. Each round takes another shard.
+ * every volume of one of them is destroyed at a random moment, and it is rebuilt in place from the object store. Each round takes another.
  *
  *   declaredSeconds     `status.achievedRpoSeconds` of the shard, read before it was destroyed; of the round that lost most
  *   trueLossSeconds     age, then, of the oldest acknowledged write that did not come back; the same round
@@ -9,6 +8,7 @@
  *   objectsPerShardHour, bytesPerShardHour   what archiving put into the store, counted there, without writes and under them
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { annotations } from '#crds/api/names.ts';
 import { ensureDeployed } from '#hack/deploy.ts';
 import { ensureObjectStoreImage } from '#hack/images/build.ts';
 import { policy } from '#test-e2e/backup/policy.ts';
@@ -18,7 +18,6 @@ import { useCluster } from '#test-e2e/support/cluster.ts';
 import { hasCondition } from '#test-e2e/support/conditions.ts';
 import { fleet, single, usual, usualSchema } from '#test-e2e/support/fleet.ts';
 import { probeShard } from '#test-e2e/support/fleet-probe.ts';
-import { onlyLeft } from '#test-e2e/support/leaks.ts';
 import { clearNamespace, createNamespace } from '#test-e2e/support/lifecycle.ts';
 import type { TestNamespace } from '#test-e2e/support/namespace.ts';
 import {
@@ -27,7 +26,7 @@ import {
   startObjectStore,
 } from '#test-e2e/support/object-store.ts';
 import { destroyVolumes } from '#test-e2e/support/pod-faults.ts';
-import { BackupPolicies, ShardClusters, Shards } from '#test-e2e/support/resources.ts';
+import { BackupPolicies, Shards } from '#test-e2e/support/resources.ts';
 import { superuserSql } from '#test-e2e/support/sql.ts';
 import { report, round } from './bench.ts';
 
@@ -38,7 +37,6 @@ const windowSeconds = Number(process.env['BENCH_SECONDS'] ?? 120);
 const objectiveSeconds = 10;
 const aWhile = { deadlineMs: 600_000 };
 const names = Array.from({ length: shards }, (_, ordinal) => `fleet-${ordinal}`);
-const manifest = { ...usual, ...single, shards, storage: { size: '1Gi' } } as const;
 
 interface Round extends Loss {
   readonly declaredSeconds: number;
@@ -52,7 +50,7 @@ export async function run(): Promise<object> {
   const namespace = await createNamespace('bench-rpo');
   try {
     await namespace.apply(usualSchema);
-    await namespace.apply(fleet(manifest));
+    await namespace.apply(fleet({ ...usual, ...single, shards, storage: { size: '1Gi' } }));
     const [store] = await Promise.all([
       startObjectStore(namespace, { image, volume: '8Gi' }),
       namespace.current('fleet', aWhile),
@@ -119,19 +117,18 @@ async function loseShard(namespace: TestNamespace, shard: string, probe: Probe):
   const lostAtMs = Date.now();
   await destroyVolumes(namespace, [shard]);
   const records = await probe.abandon();
-  await namespace.apply(
-    fleet({
-      ...manifest,
-      name: 'back',
-      bootstrap: { recovery: { policy: 'nightly', cluster: 'fleet' } },
-    }),
+  await namespace.patch(Shards, shard, {
+    metadata: { annotations: { [annotations.rebuild]: 'latest', [annotations.discardVolumes]: 'true' } },
+  });
+  await namespace.until(
+    Shards,
+    shard,
+    found =>
+      found?.status?.rebuild?.state === 'Done' ? undefined : (found?.status?.rebuild?.message ?? 'not begun'),
+    aWhile,
   );
-  await namespace.current('back', aWhile);
-  const back = shard.replace('fleet', 'back');
-  const ids = await superuserSql(namespace, await namespace.primaryOf(back), 'SELECT id FROM probe_writes');
+  const primary = await namespace.primaryOf(shard);
+  const ids = await superuserSql(namespace, primary, 'SELECT id FROM probe_writes');
   const loss = lossOf(records, new Set(ids.map(Number)), lostAtMs, declaredSeconds);
-  await namespace.delete(ShardClusters, 'back');
-  await namespace.gone(ShardClusters, 'back');
-  await onlyLeft(namespace.name, 'back');
   return { declaredSeconds, ...loss };
 }
