@@ -56,7 +56,9 @@ for (let round = 1; round <= rounds; round++) {
     const seconds = (performance.now() - begun) / 1000;
     const arrived = await value(pair.target.admin, 'SELECT count(*)::int FROM users');
     if (arrived !== rows) throw new Error(`${way}: ${String(arrived)} rows instead of ${rows}`);
-    console.log(JSON.stringify({ round, way, rows, seconds, rowsPerSecond: Math.round(rows / seconds) }));
+    process.stdout.write(
+      `${JSON.stringify({ round, way, rows, seconds, rowsPerSecond: Math.round(rows / seconds) })}\n`,
+    );
     await cleanAll(session, 'target');
   }
 }
