@@ -126,6 +126,10 @@ describe('a map', () => {
   });
 });
 
+async function announced(): Promise<(string | undefined)[]> {
+  return (await stored()).map(page => page.metadata.annotations?.[comingAnnotation]).filter(Boolean);
+}
+
 describe('a mark', () => {
   test('keeps others out until it is taken back or the change is there', async () => {
     const { store } = await operator();
@@ -151,8 +155,6 @@ describe('a mark', () => {
 
   test('may carry an announcement, which goes with it; nobody announces another one’s change', async () => {
     const { store } = await operator();
-    const announced = async () =>
-      (await stored()).map(page => page.metadata.annotations?.[comingAnnotation]).filter(Boolean);
     await store.create(fleet(), large('social'), owner, signal);
     await store.announce(fleet(), 'me', { 'social-1': 2 }, signal);
     expect(await announced()).toEqual([]);
