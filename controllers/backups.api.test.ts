@@ -234,7 +234,7 @@ test('old rows are archived when asked for, by Jobs whose pods the API server ta
     bytes: 700,
     deleted: 8,
     kept: 1,
-    tables: [{ table: 'public.t', upTo: expect.any(String) }],
+    tables: [{ table: 't', upTo: expect.any(String) }],
   });
 
   jobs.failing.clear();

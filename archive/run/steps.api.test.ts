@@ -69,7 +69,14 @@ describe('a run', () => {
   test('that exports leaves the rows, and the next one finds nothing new', async () => {
     const first = await world.run([table]);
     expect(first.failure).toBeUndefined();
-    expect(first).toMatchObject({ state: 'Succeeded', tables: [{ rows: 100, parts: 3, deleted: 0 }] });
+    expect(first).toMatchObject({
+      state: 'Succeeded',
+      tables: [{ rows: 100, parts: 3, deleted: 0 }],
+    });
+    const [age] = await world.rows(
+      `SELECT now() - '${first.tables[0]?.upTo}'::timestamptz >= '30 days' AS old`,
+    );
+    expect(age).toEqual({ old: true });
     expect(await ids()).toEqual([...old, ...young]);
     expect(await archivedIds()).toEqual(old);
     expect(await world.run([table])).toMatchObject({ state: 'Succeeded', tables: [{ rows: 0, parts: 0 }] });

@@ -98,7 +98,7 @@ export async function askForArchive(
     if (since === undefined || (served !== undefined && served >= since)) {
       return { passed: true, says: last ? archiveTold(last) : 'done' };
     }
-    if (last && !last.succeeded && last.time >= since) {
+    if (last && !last.succeeded && last.time > since) {
       return { passed: false, says: `${archiveTold(last)}; it will be tried again` };
     }
     return { says: run ? 'archiving' : 'waiting' };

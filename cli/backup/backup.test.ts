@@ -227,6 +227,15 @@ describe('backup and drill', () => {
   });
 });
 
+/** The policy, which archives old rows from now on. */
+function archivesRows(): KubeObject | undefined {
+  const found = cluster.objects.find(({ kind }) => kind === 'BackupPolicy');
+  Object.assign(Object(found?.['spec']), {
+    archive: { tables: [{ name: 'messages', column: 'created_at', olderThan: '366d' }] },
+  });
+  return found;
+}
+
 describe('archive', () => {
   const run = {
     request: 'archive-1',
@@ -239,7 +248,7 @@ describe('archive', () => {
     kept: 1,
     tables: [
       {
-        table: 'public.messages',
+        table: 'messages',
         rows: 1200,
         files: 1,
         bytes: 2_097_152,
@@ -249,14 +258,6 @@ describe('archive', () => {
       },
     ],
   };
-  const archivesRows = () => {
-    const found = cluster.objects.find(({ kind }) => kind === 'BackupPolicy');
-    Object.assign(Object(found?.['spec']), {
-      archive: { tables: [{ name: 'messages', column: 'created_at', olderThan: '366d' }] },
-    });
-    return found;
-  };
-
   test('is shown with the policy and with the shard', async () => {
     archivesRows();
     change(0, {

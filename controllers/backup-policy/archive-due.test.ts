@@ -79,6 +79,12 @@ describe('a shard', () => {
     ['waits longer each time', failed(4, '2026-11-21T11:53:00Z'), false, true],
     ['waits for an hour at most', failed(40, '2026-11-21T10:59:59Z'), false, false],
     ['that is asked for after a failure does not wait', failed(40, '2026-11-21T00:59:59Z'), true, false],
+    [
+      'that is asked for in the second of a failure does not wait',
+      failed(40, '2026-11-21T01:00:00Z'),
+      true,
+      false,
+    ],
     ['that was asked for before a failure waits', failed(40, '2026-11-21T11:59:59Z'), true, true],
   ])('%s', (_, coldTier, asked, putOff) => {
     expect(isPutOff({ planned: new Date(today), asked }, coldTier, now)).toBe(putOff);

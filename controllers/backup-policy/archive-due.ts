@@ -37,6 +37,7 @@ export function dueArchive(input: ArchiveDueInput): DueArchive | undefined {
 /** By failures, unless it was asked for since. */
 export function isPutOff({ planned, asked }: DueArchive, { attempts, last }: ColdTier, now: Date): boolean {
   if (!attempts || !last) return false;
-  if (asked && planned.getTime() > Date.parse(last.time)) return false;
+  // Times are whole seconds, and no run begins and ends within one.
+  if (asked && planned.getTime() >= Date.parse(last.time)) return false;
   return now < retryAt({ attempts, time: last.time });
 }

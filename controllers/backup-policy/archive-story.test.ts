@@ -50,7 +50,7 @@ test('old rows go at the moment of the schedule, a few shards at a time, and onc
     files: 1,
     bytes: 6464,
     deleted: 101,
-    tables: [{ table: 'public.messages', rows: 101 }],
+    tables: [{ table: 'messages', rows: 101 }],
   });
   expect(world.status('nightly').archive).toEqual({ running: 0, failed: 0, waiting: 0 });
   for (let hour = 0; hour < 20; hour++) await world.second(3600);
@@ -171,6 +171,7 @@ test('a run that meets a migration has not failed; it goes on afterwards', async
 
 test.each<[string, (world: BackupWorld) => void]>([
   ['paused', world => world.annotate(world.shards, 'social-1', annotations.paused, 'true')],
+  ['being rebuilt', world => world.annotate(world.shards, 'social-1', annotations.rebuild, 'latest')],
   [
     'readonly',
     world => {

@@ -5,6 +5,7 @@
 
 import { needsPerson } from '#archive/errors.ts';
 import { ENDED } from '#controllers/shard-migration/facts.ts';
+import { annotations } from '#crds/api/names.ts';
 import type { ShardMigration } from '#crds/api/shard-migration.ts';
 import type { Problem, ShardView } from './facts.ts';
 
@@ -35,6 +36,7 @@ export function heldBack(view: ShardView): string | undefined {
   const { paused, shard, migration, coldPlace } = view;
   if (paused) return 'it is paused';
   if (migration !== undefined) return `ShardMigration ${migration} has a part in it`;
+  if (shard.metadata.annotations?.[annotations.rebuild] !== undefined) return 'it is being rebuilt';
   // Nobody but the person who closed it may change what is in it.
   if (shard.spec.state !== 'active') return `it is ${shard.spec.state}`;
   if (shard.status?.primary === undefined) return 'it has no primary';

@@ -16,6 +16,7 @@ import type { ShardDeps } from './deps.ts';
 import { gatherShard, type ShardFacts, shardOf } from './facts.ts';
 import { ensureObjects, type ObjectsResult } from './objects.ts';
 import type { RebuildPlan } from './rebuild/decide.ts';
+import { concluded } from './rebuild/order.ts';
 import { REBUILD_RETRY_MS, rebuild, tellOfRebuild } from './rebuild/rebuild.ts';
 import { renewMembers } from './renew.ts';
 import { sessionNeeds } from './session-work.ts';
@@ -198,7 +199,11 @@ async function writeStatus(
         ? pass.rolling
         : { what: pass.rebuilt.progress, reason: 'Rebuilding' },
     problem: pass.rebuilt?.problem ?? pass.objects.problem,
-    rebuild: pass.rebuilt ? pass.rebuilt.status : deps.memory.statusOf(shardOf(live))?.rebuild,
+    rebuild: pass.rebuilt
+      ? pass.rebuilt.status
+      : paused
+        ? shard.status?.rebuild
+        : concluded(deps.memory.statusOf(shardOf(live))?.rebuild, deps.clock.now()),
     sessionFailure: pass.sessionFailure,
     paused,
     certificateExpiry: pass.certificateExpiry,

@@ -86,7 +86,7 @@ export class BackupJobs {
       kind: 'Archive',
       at,
       state: ok ? 'Succeeded' : 'Failed',
-      tables: ok ? [{ table: 'public.t', rows: 9, parts: 2, bytes: 700, deleted: 8, kept: 1, upTo: at }] : [],
+      tables: ok ? [{ table: 't', rows: 9, parts: 2, bytes: 700, deleted: 8, kept: 1, upTo: at }] : [],
       ...(ok ? {} : { failure: this.archiveFailure }),
     };
     const terminated = { exitCode: ok ? 0 : 1, message: outcomeMessage(outcome) };

@@ -402,7 +402,7 @@ export class BackupWorld {
       at: this.clock.now().toISOString(),
       state: done ? 'Succeeded' : 'Failed',
       tables: [
-        { table: 'public.messages', rows, parts: rows > 0 ? 1 : 0, bytes: rows * 64, deleted: rows, kept: 0 },
+        { table: 'messages', rows, parts: rows > 0 ? 1 : 0, bytes: rows * 64, deleted: rows, kept: 0 },
       ],
       ...(done ? {} : { failure: this.archiveFailure }),
     };

@@ -2,7 +2,7 @@
 
 import { decideRebuild, type RebuildAction, type RebuildPlan } from '#controllers/shard/rebuild/decide.ts';
 import type { ClaimView, RebuildFacts } from '#controllers/shard/rebuild/facts.ts';
-import { orderOf } from '#controllers/shard/rebuild/order.ts';
+import { concluded, orderOf } from '#controllers/shard/rebuild/order.ts';
 import { annotations } from '#crds/api/names.ts';
 import type { Shard, ShardRebuildStatus, ShardStatus } from '#crds/api/shard.ts';
 import type { MergePatch } from '#engines/engine.ts';
@@ -119,6 +119,10 @@ export class RebuildWorld {
           ...(plan.status && { rebuild: plan.status }),
         };
       });
+    else {
+      const over = concluded(this.rebuild, now);
+      if (over) this.status = { ...this.status, rebuild: over };
+    }
     this.#move(plan);
     return plan;
   }

@@ -123,6 +123,8 @@ const rebuildStatus = z.object({
     .describe('How far it is. While it runs, and where it failed, nobody is let in.'),
   message: z.string().max(4096).describe('What it is at, or why it failed.'),
   since: z.string().max(40).describe('When it was taken up.'),
+  ended: z.string().max(40).exactOptional().describe('When it was over, and no longer asked for.'),
+  follows: z.string().max(40).exactOptional().describe('When the one before was over.'),
   safeBefore: z
     .string()
     .max(40)

@@ -40,7 +40,10 @@ afterAll(async () => {
 async function classes(): Promise<Record<string, string | undefined>> {
   const claims = await space.current.list(PersistentVolumeClaims, 'shardwright.io/cluster=fleet');
   return Object.fromEntries(
-    claims.map(({ metadata, spec }) => [metadata.labels?.['shardwright.io/shard'] ?? '', spec?.storageClassName]),
+    claims.map(({ metadata, spec }) => [
+      metadata.labels?.['shardwright.io/shard'] ?? '',
+      spec?.storageClassName,
+    ]),
   );
 }
 

@@ -75,6 +75,16 @@ describe('a rebuild', () => {
     expect(world.jobs).toBe(2);
   });
 
+  test('asked for in the same words once it is over, it is another one', () => {
+    const marks = { ...world.marks };
+    world.settle();
+    expect(world.rebuild).toMatchObject({ state: 'Done', ended: '2026-03-01T12:00:00Z' });
+    world.marks = marks;
+    world.settle();
+    expect(world.rebuild).toMatchObject({ state: 'Done', follows: '2026-03-01T12:00:00Z' });
+    expect(world.jobs).toBe(2);
+  });
+
   test('what owned other keys at that time does not come back as this shard', () => {
     world.found = { ...world.found, partition: slots(0, 511) };
     expect(world.settle().at(-1)).toContain('owned other keys at latest than the map gives it now');

@@ -57,6 +57,7 @@ export function decideRebuild(facts: RebuildFacts): RebuildPlan {
 
 function beginning({ shard, order, now }: RebuildFacts, message: string): ShardRebuildStatus {
   const { archive } = shard.status?.backup ?? {};
+  const last = shard.status?.rebuild?.ended ?? shard.status?.rebuild?.follows;
   const safe = archive && new Date(Date.parse(archive.at) - archive.rpoSeconds * 1000);
   return {
     request: order.id,
@@ -65,6 +66,7 @@ function beginning({ shard, order, now }: RebuildFacts, message: string): ShardR
     state: 'Running',
     message,
     since: timestamp(now),
+    ...(last === undefined ? {} : { follows: last }),
     ...(safe ? { safeBefore: safe.toISOString() } : {}),
   };
 }

@@ -15,7 +15,7 @@ const figures = {
 };
 
 const table = z.object({
-  table: z.string().max(127).describe('The table, with its schema.'),
+  table: z.string().max(127).describe('The table, as the policy names it.'),
   ...figures,
   upTo: z
     .string()

@@ -91,7 +91,7 @@ export function taskJob(shard: Shard, task: Task, context: RenderContext): KubeO
               ...imageOf(shard, context),
               args: [kind],
               env: [
-                { name: 'TASK', value: JSON.stringify({ ...task.input, request: request.name }) },
+                { name: 'TASK', value: told({ ...task.input, request: request.name }) },
                 { name: 'DEADLINE_SECONDS', value: String(request.deadlineSeconds) },
                 { name: 'REPORT_OBJECT', value: `/apis/batch/v1/namespaces/${namespace}/jobs/${name}` },
               ],
@@ -126,4 +126,9 @@ export function taskJob(shard: Shard, task: Task, context: RenderContext): KubeO
       },
     },
   };
+}
+
+/** JSON for an environment variable of a container, where Kubernetes would make one `$` of two, and take `$(NAME)` for a reference. */
+function told(input: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify(input).replaceAll('$', '\\u0024');
 }

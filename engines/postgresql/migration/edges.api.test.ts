@@ -2,7 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Transfer, TransferSession } from '#engines/migration.ts';
+import { dropLoginSql } from '../drop-login.ts';
 import { realHooks } from './hooks.ts';
+import { closeLogins } from './readers.ts';
 import { openTransferWith } from './session.ts';
 import { Pair, until, value } from './testing/pair.ts';
 import {
@@ -206,5 +208,33 @@ test('a login that was kept when access was made sure of, and closed only then, 
   for (const { admin } of [pair.source, pair.target]) {
     const logins = `SELECT array_agg(rolname::text ORDER BY rolname) FROM pg_roles WHERE rolname ~ '^app_.*g[0-9]'`;
     expect(await value(admin, logins)).toEqual(['app_g1', 'app_ro_g3']);
+  }
+});
+
+test('logins that are dropped while they are to be closed are no matter: one waits for the other', async () => {
+  await connectStreams(session);
+  const change = pair.switchTo('write', 'target');
+  await until(
+    'fenced',
+    () => session.fence(change, limits),
+    ({ kind }) => kind === 'Fenced',
+  );
+  const { admin } = pair.source;
+  const [dropping, closing] = [await pair.superuser('source'), await pair.superuser('source')];
+  const waiting = `SELECT count(*)::int FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%shardwright.generation%'`;
+  for (const [login, close] of [
+    ['app_g1', () => session.closeSuperseded()],
+    ['app_ro_g1', () => closeLogins({ client: closing }, ['app_ro_g1'])],
+  ] as const) {
+    await dropping.query(`BEGIN; ${dropLoginSql(login)}`);
+    const closed = close();
+    await until(
+      'waiting',
+      () => value(admin, waiting),
+      count => count === 1,
+    );
+    await dropping.query('COMMIT');
+    await closed;
+    expect(await value(admin, `SELECT count(*)::int FROM pg_roles WHERE rolname = '${login}'`)).toBe(0);
   }
 });

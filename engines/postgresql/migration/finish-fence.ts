@@ -68,10 +68,11 @@ export async function settle(ends: Ends, transfer: Transfer, decision: Decision)
 }
 
 async function settleLoser({ client, end }: OpenEnd, transfer: Transfer, decision: Decision): Promise<void> {
-  const logins = await loginsBelow(client, 'writer', decision.generations[end]);
   await transaction(client, async () => {
     await client.query('SET LOCAL synchronous_commit = on');
     await client.query(lockGenerations);
+    // Under the lock: whoever makes sure of access drops closed logins.
+    const logins = await loginsBelow(client, 'writer', decision.generations[end]);
     await client.query(recordStall, [transfer.id, JSON.stringify(decision.stallMs)]);
     for (const login of logins) await client.query(closeSql(login, await tablesOf(client, [login])));
   });

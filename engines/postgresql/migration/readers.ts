@@ -1,6 +1,6 @@
 /** The readers' switch, and the closing of logins that have had their time. */
 import type { Switch, Transfer } from '#engines/migration.ts';
-import { sqlState, transaction } from '../connection.ts';
+import { transaction } from '../connection.ts';
 import { dropLoginSql } from '../drop-login.ts';
 import { generationOf } from '../generation-login.ts';
 import { roles } from '../names.ts';
@@ -11,7 +11,6 @@ import { readDecision, WrongMomentError } from './journal.ts';
 import { closeSql, endSessions, lockGenerations, loginsBelow, openAhead, tablesOf } from './logins.ts';
 
 const END_MS = 2_000;
-const UNDEFINED_OBJECT = '42704';
 /** A session that did nothing for so long has finished what it began. */
 const IDLE_S = 1;
 /** After so long a superseded login has no more sessions between two statements either. */
@@ -62,19 +61,20 @@ async function raiseFloor({ client }: OpenEnd, generation: number): Promise<void
   });
 }
 
-async function closeLogins({ client }: OpenEnd, logins: readonly string[]): Promise<void> {
+/** Those of them that are still there: whoever drops one does so under the same lock. */
+export async function closeLogins(
+  { client }: Pick<OpenEnd, 'client'>,
+  logins: readonly string[],
+): Promise<void> {
   if (logins.length === 0) return;
-  await unlessDropped(() =>
-    transaction(client, async () => {
-      await client.query(lockGenerations);
-      const { rows } = await client.query<{ rolname: string }>(
-        'SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)',
-        [logins],
-      );
-      for (const { rolname } of rows)
-        await client.query(closeSql(rolname, await tablesOf(client, [rolname])));
-    }),
-  );
+  await transaction(client, async () => {
+    await client.query(lockGenerations);
+    const { rows } = await client.query<{ rolname: string }>(
+      'SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)',
+      [logins],
+    );
+    for (const { rolname } of rows) await client.query(closeSql(rolname, await tablesOf(client, [rolname])));
+  });
 }
 
 async function dropLogins({ client }: OpenEnd, logins: readonly string[]): Promise<void> {
@@ -91,18 +91,6 @@ async function closedLogins({ client }: OpenEnd): Promise<readonly string[]> {
        AND rolname NOT IN (SELECT role FROM shardwright.kept_login)`,
   );
   return rows.map(({ rolname }) => rolname);
-}
-
-/** Whoever makes sure of access drops closed logins too, and may come in between: then there is one less. */
-async function unlessDropped(work: () => Promise<unknown>): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      await work();
-      return;
-    } catch (error) {
-      if (sqlState(error) !== UNDEFINED_OBJECT || tries === 5) throw error;
-    }
-  }
 }
 
 interface Kept {

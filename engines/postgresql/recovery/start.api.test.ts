@@ -20,6 +20,7 @@ import { paths, serverNames, store } from '../names.ts';
 import { labelsOf } from '../object.ts';
 import { render } from '../render.ts';
 import { sampleShard } from '../testing/shard.ts';
+import { forgetMembers } from './forget-members.ts';
 import { type RecoveredVolume, RecoveryScene } from './testing/recovery-scene.ts';
 
 const account = '/var/run/secrets/kubernetes.io/serviceaccount';
@@ -133,6 +134,17 @@ async function logs(name: string): Promise<string> {
   return stdout + stderr;
 }
 
+/** Waits until the first member holds the lock, as itself. */
+async function leads(container: string): Promise<void> {
+  const key = { namespace: api.namespace, name: store.leader('again-0') };
+  await eventually(async () => {
+    const { metadata } = await api.client.get(EndpointsObjects, key);
+    return metadata.annotations?.['leader'] === 'again-0-0' ? true : undefined;
+  }, 60_000).catch(async (cause: unknown) => {
+    throw new Error(await logs(container), { cause });
+  });
+}
+
 test('a member with an empty volume makes no database of its own; the one with the filled volume leads', async () => {
   const empty = await startMember(1);
   await begin(empty);
@@ -148,15 +160,7 @@ test('a member with an empty volume makes no database of its own; the one with t
   const first = await startMember(0);
   await volume.copyTo(first);
   await begin(first);
-  const key = { namespace: api.namespace, name: store.leader('again-0') };
-  const leads = () =>
-    eventually(async () => {
-      const { metadata } = await api.client.get(EndpointsObjects, key);
-      return metadata.annotations?.['leader'] === 'again-0-0' ? true : undefined;
-    }, 60_000);
-  await leads().catch(async (cause: unknown) => {
-    throw new Error(await logs(first), { cause });
-  });
+  await leads(first);
   // The new fleet's password, which the restored database has never heard of.
   const client = await eventually(async () => {
     const each = new Client({
@@ -172,9 +176,42 @@ test('a member with an empty volume makes no database of its own; the one with t
       () => undefined,
     );
   }, 60_000);
+  // It has the lock a moment before it is promoted.
+  await eventually(async () => {
+    const { rows: answer } = await client.query<{ recovering: boolean }>(
+      'SELECT pg_is_in_recovery() AS recovering',
+    );
+    return answer[0]?.recovering === false ? true : undefined;
+  }, 60_000);
   const { rows } = await client.query(
-    'SELECT id, pg_is_in_recovery() AS recovering, system_identifier::text AS system FROM item, pg_control_system()',
+    'SELECT id, system_identifier::text AS system FROM item, pg_control_system()',
   );
   await client.end();
-  expect(rows).toEqual([{ id: 7, recovering: false, system: systemIdentifier }]);
+  expect(rows).toEqual([{ id: 7, system: systemIdentifier }]);
+}, 240_000);
+
+test('a rebuilt member leads once the store has forgotten who was ahead of it, and who was synchronous', async () => {
+  const { namespace, client } = api;
+  for (const name of started) await docker(['rm', '--force', '--volumes', name]);
+  for (const { metadata } of (await client.list(Pods, { namespace })).items)
+    await client.delete(Pods, metadata, { gracePeriodSeconds: 0 });
+  const remember = (name: string, annotations: Record<string, string>) =>
+    client.patch(
+      EndpointsObjects,
+      { namespace, name },
+      { type: 'merge', body: { metadata: { annotations } } },
+    );
+  await remember(store.leader('again-0'), { leader: 'again-0-1', optime: '99999999999999', ttl: '20' });
+  await remember(store.sync('again-0'), { leader: 'again-0-1', sync_standby: 'again-0-2' });
+  await remember(store.config('again-0'), { history: '[[8,99999999999,"no recovery target specified"]]' });
+  const { items } = await client.list(EndpointsObjects, { namespace });
+  const patches = forgetMembers(shard, { endpoints: items }, systemIdentifier);
+  expect(patches.map(({ name }) => name).toSorted()).toEqual(['again-0', 'again-0-config', 'again-0-sync']);
+  for (const { name, body } of patches)
+    await client.patch(EndpointsObjects, { namespace, name }, { type: 'merge', body });
+
+  const first = await startMember(0);
+  await volume.copyTo(first);
+  await begin(first);
+  await leads(first);
 }, 240_000);

@@ -195,8 +195,17 @@ export class Pair implements AsyncDisposable {
   }
 
   /** A client of the application. Connected. */
-  async client(end: End, login: string): Promise<Client> {
-    const client = clientOf(this[end].container, end === 'source' ? 0 : 1, login, password);
+  client(end: End, login: string): Promise<Client> {
+    return this.#connect(end, login, password);
+  }
+
+  /** Another one like `admin`. Connected. */
+  superuser(end: End): Promise<Client> {
+    return this.#connect(end, 'postgres', this[end].container.superuserPassword);
+  }
+
+  async #connect(end: End, login: string, secret: string): Promise<Client> {
+    const client = clientOf(this[end].container, end === 'source' ? 0 : 1, login, secret);
     await client.connect();
     this.#clients.add(client);
     client.once('end', () => this.#clients.delete(client));
