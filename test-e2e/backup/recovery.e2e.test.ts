@@ -29,7 +29,7 @@ import { BackupPolicies, ShardClusters, Shards } from '#test-e2e/support/resourc
 import { useNamespace } from '#test-e2e/support/use-namespace.ts';
 import { eventually } from '#test-e2e/support/wait.ts';
 import { policy } from './policy.ts';
-import { everywhere, isWhole, owned, remove, total } from './whole-fleet.ts';
+import { comesBack, everywhere, isWhole, owned, remove, total } from './whole-fleet.ts';
 
 type Recovery = NonNullable<NonNullable<ShardClusterSpec['bootstrap']>['recovery']>;
 
@@ -142,7 +142,7 @@ it('comes back when it is gone with every volume: map, schema, and every write t
   await remove(ns, 'fleet');
 
   await ns.apply(manifest('fleet', { policy: 'nightly', cluster: 'fleet' }, { members: 2 }));
-  await ns.current('fleet', aWhile);
+  await comesBack(ns, 'fleet');
   const present = Object.values(await everywhere(ns, 'fleet', 'SELECT id FROM probe_writes'))
     .flat()
     .map(Number);
@@ -200,7 +200,8 @@ it('says that the passphrase is wrong, and goes on once it is right: to the mome
   );
   await ns.patch(Secrets, 'other-key', { stringData: { passphrase: 'the right one' } });
   await ns.patch(ShardClusters, 'earlier', { metadata: { annotations: { [annotations.retry]: 'right' } } });
-  await ns.current('earlier', aWhile);
+  await ns.until(ShardClusters, 'earlier', hasCondition('Stalled', 'False'));
+  await comesBack(ns, 'earlier');
 
   expect(await total(ns, 'earlier', 'SELECT count(*) FROM users')).toBe(users);
   expect(await total(ns, 'earlier', 'SELECT count(*) FROM accounts')).toBe(0);
@@ -237,7 +238,7 @@ it.each([-1, 0, 1])(
     const ns = space.current;
     const targetTime = new Date(Date.parse(cutover) + seconds * 1000).toISOString();
     await ns.apply(manifest('across', { policy: 'nightly', cluster: 'fleet', targetTime }));
-    await ns.current('across', aWhile);
+    await comesBack(ns, 'across');
     const slots = await owned(ns, 'across');
     process.stderr.write(`${targetTime}: slots of shards ${JSON.stringify(slots)}\n`);
     expect([

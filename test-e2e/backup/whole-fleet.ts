@@ -2,6 +2,7 @@
 import { expect } from 'vitest';
 import { loadTables } from '#test-e2e/load/shape.ts';
 import { connectClient } from '#test-e2e/support/client.ts';
+import { conditionOf, isCurrent } from '#test-e2e/support/conditions.ts';
 import { onlyLeft } from '#test-e2e/support/leaks.ts';
 import { strangers } from '#test-e2e/support/migration-leaks.ts';
 import type { TestNamespace } from '#test-e2e/support/namespace.ts';
@@ -36,6 +37,20 @@ export async function remove(ns: TestNamespace, name: string): Promise<void> {
   await ns.delete(ShardClusters, name);
   await ns.gone(ShardClusters, name);
   await onlyLeft(ns.name, name);
+}
+
+/** Waits until a fleet that is being recovered is one like any other. A recovery that gives up fails at once. */
+export async function comesBack(ns: TestNamespace, name: string): Promise<void> {
+  await ns.until(
+    ShardClusters,
+    name,
+    object => {
+      const stalled = object && conditionOf(object, 'Stalled');
+      if (stalled?.status === 'True') throw new Error(`${name}: ${stalled.reason}: ${stalled.message}`);
+      return isCurrent(object);
+    },
+    { deadlineMs: 420_000 },
+  );
 }
 
 /** Nothing that a migration makes is in any of its databases, and no row is where it does not belong. */
