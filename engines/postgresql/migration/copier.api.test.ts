@@ -131,12 +131,16 @@ DELETE FROM events WHERE user_id % 7 = 0`);
     await written;
     await writer.end();
     expect(await moved()).toMatchObject(some);
-    expect(
-      await value(
-        pair.source.admin,
-        `SELECT count(*)::int FROM pg_stat_activity WHERE application_name LIKE 'shardwright\\_copy\\_%'`,
-      ),
-    ).toBe(0);
+    // The program has done, and goes.
+    await until(
+      'gone',
+      () =>
+        value(
+          pair.source.admin,
+          `SELECT count(*)::int FROM pg_stat_activity WHERE application_name LIKE 'shardwright\\_copy\\_%'`,
+        ),
+      count => count === 0,
+    );
     await session.startBack();
     expect(await session.verify('forward', 'Full')).toMatchObject({ matches: true });
     await switchReaders(pair, session, 'target');
