@@ -33,7 +33,9 @@ export async function run(): Promise<object> {
   const namespace = await createNamespace('bench-copy');
   try {
     await namespace.apply(loadSchemaOf());
-    await namespace.apply(fleet({ ...forLoad, ...single, shards: 1, storage: { size: '4Gi' }, engine: { parameters } }));
+    await namespace.apply(
+      fleet({ ...forLoad, ...single, shards: 1, storage: { size: '4Gi' }, engine: { parameters } }),
+    );
     await namespace.current();
     // The second is made empty, and the first keeps all slots.
     await namespace.kubectl('scale', 'shardcluster/fleet', '--replicas=2');

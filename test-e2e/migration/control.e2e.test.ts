@@ -78,7 +78,10 @@ describe('a pace', () => {
     const load = await startLoad(ns, { ballastPerOwner: 200, seed: 7 });
     const owned = (await slotsOf('fleet-0')) ?? 0;
     await ns.apply(
-      migration('paced', { ...operation, pace: { maxBytesPerSecond: '1Mi', parallel: 2, maxCommitLatency: '10s' } }),
+      migration('paced', {
+        ...operation,
+        pace: { maxBytesPerSecond: '1Mi', parallel: 2, maxCommitLatency: '10s' },
+      }),
     );
     await endedAs(ns, 'paced', 'Completed');
     await cleanAfter(ns, before, await nothingWentWrong('paced copy', load));
