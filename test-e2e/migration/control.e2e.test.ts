@@ -79,7 +79,7 @@ describe('a pace', () => {
     const owned = (await slotsOf('fleet-0')) ?? 0;
     await ns.apply(
       migration('paced', {
-        ...operation,
+        slots: { ...operation.slots, ranges: [{ first: 1000, last: 1099 }] },
         pace: { maxBytesPerSecond: '1Mi', parallel: 2, maxCommitLatency: '10s' },
       }),
     );
