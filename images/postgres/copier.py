@@ -180,7 +180,9 @@ class Copier:
             SET copier = jsonb_build_object('bytes', greatest(c.bytes, %s), 'fastest', c.fastest)
             FROM shardwright.copy c WHERE c.transfer = t.id AND t.id = %s""", (self._bucket.spent(), self._transfer))
         cursor.execute(f'ALTER SUBSCRIPTION sw_{self._transfer}_f ENABLE')
-        cursor.execute('DELETE FROM shardwright.copy WHERE transfer = %s', (self._transfer,))
+        # One by one: as a replica's, this session's deletes cascade to nothing.
+        for table in ('copy_range', 'copy'):
+            cursor.execute(f'DELETE FROM shardwright.{table} WHERE transfer = %s', (self._transfer,))
 
     def close(self):
         if self._source is not None:

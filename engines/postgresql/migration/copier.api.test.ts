@@ -141,6 +141,9 @@ DELETE FROM events WHERE user_id % 7 = 0`);
         ),
       count => count === 0,
     );
+    const noted =
+      'SELECT ((SELECT count(*) FROM shardwright.copy) + (SELECT count(*) FROM shardwright.copy_range))::int';
+    expect(await value(pair.target.admin, noted)).toBe(0);
     await session.startBack();
     expect(await session.verify('forward', 'Full')).toMatchObject({ matches: true });
     await switchReaders(pair, session, 'target');
