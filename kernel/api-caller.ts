@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Authenticator } from '#kernel/auth.ts';
 import { type Clock, realClock } from '#kernel/clock.ts';
 import { apiError, KubeError, ProtocolError, type RequestInfo, type StatusBody } from '#kernel/errors.ts';
+import { jsonText } from '#kernel/json-text.ts';
 import type { CallOptions } from '#kernel/kube-options.ts';
 import type { Resource } from '#kernel/resource.ts';
 import { readBody, Transport, type TransportRequest } from '#kernel/transport.ts';
@@ -123,7 +124,7 @@ function prepare(call: ApiCall): TransportRequest {
     signal: call.options.signal,
     deadlineMs: call.options.deadlineMs ?? defaultDeadlineMs,
     ...(call.contentType ? { contentType: call.contentType } : {}),
-    ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+    ...(call.body === undefined ? {} : { body: jsonText(call.body) }),
   };
 }
 

@@ -59,6 +59,16 @@ describe('verbs', () => {
     await expect(api.client.get(ConfigMaps, key('verbs'))).rejects.toBeInstanceOf(NotFoundError);
   });
 
+  it('applies any text: what YAML does not take as it is arrives all the same', async () => {
+    // All but halves of pairs, in which no text that a program was given can be.
+    const every = Array.from({ length: 0x1_00_00 }, (_, code) => code).filter(
+      code => code < 0xd8_00 || code > 0xdf_ff,
+    );
+    const text = String.fromCharCode(...every.slice(0, 0x4000), ...every.slice(-0x800)) + '😀';
+    const applied = await api.client.apply(configMap('any-text', { text }), { fieldManager: 'mine' });
+    expect(applied.data?.['text'] === text).toBe(true);
+  });
+
   it('applies: what is left out goes, what others own stays or is fought over', async () => {
     const mine = { fieldManager: 'mine' };
     await api.client.apply(configMap('applied', { x: '1', y: '1' }), mine);

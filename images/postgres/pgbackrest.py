@@ -75,4 +75,6 @@ def explain(text, hidden=()):
     message = ': '.join([message.rstrip(':'), *answer]).strip()
     for secret in sorted(hidden, key=len, reverse=True):
         message = message.replace(secret, '***')
+    # With a wrong passphrase it quotes what came out of the cipher.
+    message = ''.join(each if each.isprintable() or each.isspace() else '?' for each in message)
     return re.sub(r'\s+', ' ', message)[:LONGEST] or 'pgBackRest failed without a word'

@@ -38,6 +38,9 @@ class Explaining(unittest.TestCase):
     def test_a_secret_is_hidden_wherever_it_stands(self):
         self.assertEqual(explain('ERROR: [031]: open sesame is not open', ['open', 'open sesame']), '*** is not ***')
 
+    def test_what_cannot_be_printed_is_not_told(self):
+        self.assertEqual(explain('ERROR: [031]: invalid \'\x81a\x07\ufeff\' in file'), "invalid '?a??' in file")
+
     def test_something_is_always_said_and_never_much(self):
         self.assertEqual(explain(''), 'pgBackRest failed without a word')
         self.assertLessEqual(len(explain('ERROR: [031]: ' + 'long ' * 500)), 400)
