@@ -56,8 +56,12 @@ test('every commit older than the achieved RPO comes back from the store alone',
 }, 240_000);
 
 test('an idle shard stores nothing, whatever the server itself writes to its log', async () => {
-  // It would analyze the new table, some time: that is a commit.
-  await using member = await Member.primary({ image, parameters: { autovacuum: 'off' } });
+  // It would analyze the new table, some time: that is a commit. And what the server writes itself may fill a small segment.
+  await using member = await Member.primary({
+    image,
+    walSegmentSizeMB: 16,
+    parameters: { autovacuum: 'off' },
+  });
   await protect(member, filesFor(store, { path: 'idle' }));
   const client = await member.connect();
   await client.query('CREATE TABLE one AS SELECT 1 AS id');

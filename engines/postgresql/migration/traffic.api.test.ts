@@ -112,6 +112,9 @@ async function moveSabotaged(sabotage: Sabotage) {
   pair.publish(change);
   // Making sure of logins would end old sessions too, a moment later: it is in that moment that they do harm.
   await traffic.progress(5_000);
+  // What reads on does so within the second, or has been ended.
+  for (let n = 0; n < 20 && traffic.wrong.length === 0; n++)
+    await new Promise(resolve => setTimeout(resolve, 50));
   await traffic.stop().catch((error: unknown) => traffic.wrong.push(String(error)));
 }
 

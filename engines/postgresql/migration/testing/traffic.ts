@@ -49,7 +49,8 @@ export class Traffic {
       ...Array.from({ length: WRITERS }, (_, i) => this.#write(i)),
       this.#scatter('reader'),
       this.#scatter('writer'),
-      this.#linger(),
+      // One after the other begins, so that one of them is in the middle whenever a map is published.
+      ...[0, 150, 300].map(afterMs => this.#linger(afterMs)),
     ]);
   }
 
@@ -184,7 +185,8 @@ export class Traffic {
   }
 
   /** Reads on in a transaction that began before: what it gets after the map has changed is out of date. */
-  async #linger(): Promise<void> {
+  async #linger(afterMs: number): Promise<void> {
+    await sleep(afterMs);
     while (!this.#stopped) {
       const before = this.#pair.owner.write;
       let client: Client | undefined;
