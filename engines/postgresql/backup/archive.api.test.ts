@@ -64,6 +64,10 @@ test('an idle shard stores nothing, whatever the server itself writes to its log
   });
   await protect(member, filesFor(store, { path: 'idle' }));
   const client = await member.connect();
+  // So does the supervisor, once, as initdb gave the superuser no password.
+  const hasPassword = "SELECT rolpassword IS NOT NULL AS yes FROM pg_authid WHERE rolname = 'postgres'";
+  const looks = { timeout: 60_000, interval: 200 };
+  await expect.poll(async () => (await client.query(hasPassword)).rows[0], looks).toEqual({ yes: true });
   await client.query('CREATE TABLE one AS SELECT 1 AS id');
   const made = Date.now();
   await member.until(({ rpoSeconds, at }) => rpoSeconds === 0 && Date.parse(at) > made);

@@ -103,6 +103,7 @@ test('given up before the cutover', async () => {
 async function moveSabotaged(sabotage: Sabotage) {
   await begin({ sabotage });
   await connectStreams(session);
+  await traffic.lingerOn();
   const change = pair.switchTo('write', 'target');
   await until(
     'fenced',

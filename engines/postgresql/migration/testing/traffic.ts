@@ -28,6 +28,8 @@ export class Traffic {
   acknowledged = 0;
   scatters = 0;
   #stopped = false;
+  #lingersOn = false;
+  #lingering = false;
   readonly #pair: Pair;
   readonly #moves: (slot: number) => boolean;
   readonly #versions = new Map<number, number>();
@@ -49,8 +51,7 @@ export class Traffic {
       ...Array.from({ length: WRITERS }, (_, i) => this.#write(i)),
       this.#scatter('reader'),
       this.#scatter('writer'),
-      // One after the other begins, so that one of them is in the middle whenever a map is published.
-      ...[0, 150, 300].map(afterMs => this.#linger(afterMs)),
+      this.#linger(),
     ]);
   }
 
@@ -96,6 +97,12 @@ export class Traffic {
       await sleep(20);
     }
     return true;
+  }
+
+  /** From now on a transaction that reads goes on until a map is published. Resolves once one does. */
+  async lingerOn(): Promise<void> {
+    this.#lingersOn = true;
+    while (!this.#lingering) await sleep(5);
   }
 
   #versionOf(id: number): number {
@@ -185,26 +192,27 @@ export class Traffic {
   }
 
   /** Reads on in a transaction that began before: what it gets after the map has changed is out of date. */
-  async #linger(afterMs: number): Promise<void> {
-    await sleep(afterMs);
+  async #linger(): Promise<void> {
     while (!this.#stopped) {
       const before = this.#pair.owner.write;
       let client: Client | undefined;
       try {
         client = await this.#pair.writer(before);
         await client.query('BEGIN; DECLARE all_accounts CURSOR FOR SELECT * FROM accounts');
-        for (let i = 0; i < 20 && !this.#stopped; i++) {
+        for (let i = 0; (i < 20 || this.#lingersOn) && !this.#stopped; i++) {
           const began = this.#pair.owner.write;
           await client.query('FETCH 1 FROM all_accounts');
           if (began !== before) {
             this.wrong.push('a session of an older generation read on after the map was published');
             break;
           }
+          this.#lingering = true;
           await sleep(15);
         }
       } catch (error) {
         if (!isStale(error)) this.wrong.push(`lingering: ${messageOf(error)}`);
       }
+      this.#lingering = false;
       await client?.end().catch(() => undefined);
       await sleep(1);
     }
