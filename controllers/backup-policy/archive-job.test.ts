@@ -68,6 +68,16 @@ test('it is told the tables with their ages in seconds, where the database is, a
   });
 });
 
+test('a name with dollars reaches the program as it is, though Kubernetes makes one of two in a variable', () => {
+  const archive = { ...request.archive, tables: [{ name: 'a$$b$(c)', column: 'at', olderThan: '1d' }] };
+  const job = archiveJob(sampleShard(), { ...request, archive }, 'social-0.fleet.svc', image);
+  const { env } = z
+    .object({ env: z.tuple([z.object({ name: z.string(), value: z.string() })]) })
+    .parse(containerOf(job));
+  expect(env[0].value).not.toContain('$');
+  expect(JSON.parse(env[0].value)).toMatchObject({ tables: [{ name: 'a$$b$(c)' }] });
+});
+
 test('of each Secret it gets the one key that it needs', () => {
   const [volume] = podOf(jobWith()).volumes;
   expect(volume?.projected.sources).toEqual([

@@ -2,12 +2,14 @@
  * The Job that archives old rows of one shard. It talks to the database and the object store only: no access to the API server, and
  * secrets as files, of which it gets those that it needs. Pure. The owner reference is the caller's to add.
  */
+
 import { type ArchiveSettings, secretFiles, settingsVariable } from '#archive/settings.ts';
 import { durationMs } from '#controllers/duration.ts';
 import type { BackupDestination } from '#crds/api/backup/destination.ts';
 import type { BackupPolicySpec } from '#crds/api/backup-policy.ts';
 import { annotations, clusterLabels, labels, shardChildren, shardLabels } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
+import { environmentJson } from '#kernel/json-text.ts';
 import type { KubeObject } from '#kernel/object.ts';
 
 export interface ArchiveRequest {
@@ -96,7 +98,7 @@ function container(
     image: image.image,
     imagePullPolicy: image.imagePullPolicy,
     command: ['/usr/local/bin/node', '--max-old-space-size=512', program],
-    env: [{ name: settingsVariable, value: JSON.stringify(settings(shard, request, serverName)) }],
+    env: [{ name: settingsVariable, value: environmentJson(settings(shard, request, serverName)) }],
     // Kubernetes takes what the program says at its end from there.
     terminationMessagePolicy: 'File',
     resources: { requests: { cpu: '100m', memory: '256Mi' }, limits: { memory: '1Gi' } },

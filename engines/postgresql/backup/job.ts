@@ -3,9 +3,11 @@
  * the `restricted` Pod Security Standard, and one pod that is not tried again - a failure is told, and the next one is the
  * controller's to decide on. Owner references are the caller's to add.
  */
+
 import { annotations, clusterLabels, labels, shardChildren } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { RenderContext } from '#engines/engine.ts';
+import { environmentJson } from '#kernel/json-text.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { amounts, imageOf, locked } from '../containers.ts';
 import { paths } from '../names.ts';
@@ -91,7 +93,7 @@ export function taskJob(shard: Shard, task: Task, context: RenderContext): KubeO
               ...imageOf(shard, context),
               args: [kind],
               env: [
-                { name: 'TASK', value: told({ ...task.input, request: request.name }) },
+                { name: 'TASK', value: environmentJson({ ...task.input, request: request.name }) },
                 { name: 'DEADLINE_SECONDS', value: String(request.deadlineSeconds) },
                 { name: 'REPORT_OBJECT', value: `/apis/batch/v1/namespaces/${namespace}/jobs/${name}` },
               ],
@@ -126,9 +128,4 @@ export function taskJob(shard: Shard, task: Task, context: RenderContext): KubeO
       },
     },
   };
-}
-
-/** JSON for an environment variable of a container, where Kubernetes would make one `$` of two, and take `$(NAME)` for a reference. */
-function told(input: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify(input).replaceAll('$', '\\u0024');
 }
