@@ -28,7 +28,8 @@ export class Traffic {
   acknowledged = 0;
   scatters = 0;
   #stopped = false;
-  #lingersOn = false;
+  /** By a transaction that only reads. */
+  #fetches = 20;
   #lingering = false;
   readonly #pair: Pair;
   readonly #moves: (slot: number) => boolean;
@@ -101,7 +102,7 @@ export class Traffic {
 
   /** From now on a transaction that reads goes on until a map is published. Resolves once one does. */
   async lingerOn(): Promise<void> {
-    this.#lingersOn = true;
+    this.#fetches = Number.POSITIVE_INFINITY;
     while (!this.#lingering) await sleep(5);
   }
 
@@ -199,7 +200,7 @@ export class Traffic {
       try {
         client = await this.#pair.writer(before);
         await client.query('BEGIN; DECLARE all_accounts CURSOR FOR SELECT * FROM accounts');
-        for (let i = 0; (i < 20 || this.#lingersOn) && !this.#stopped; i++) {
+        for (let i = 0; i < this.#fetches && !this.#stopped; i++) {
           const began = this.#pair.owner.write;
           await client.query('FETCH 1 FROM all_accounts');
           if (began !== before) {
