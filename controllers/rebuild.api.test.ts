@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Shards } from '#controllers/caches.ts';
 import { conditionStatus, findCondition } from '#controllers/conditions.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
+import { backup } from '#controllers/testing/rebuild-world.ts';
 import { RecoveryJobs } from '#controllers/testing/recovery-jobs.ts';
 import { annotations } from '#crds/api/names.ts';
 import { parseShard, type Shard } from '#crds/api/shard.ts';
@@ -18,33 +19,6 @@ let jobs: RecoveryJobs;
 
 const at = (name: string) => ({ namespace: fleet.namespace, name });
 const shard = async (name: string) => parseShard(await fleet.client.get(Shards, at(name)));
-
-const backup = {
-  policy: 'nightly',
-  since: '2026-03-01T00:00:00Z',
-  place: 'here',
-  archive: {
-    at: '2026-03-01T11:59:00Z',
-    rpoSeconds: 4,
-    continuity: 'Verified',
-    since: '2026-03-01T00:00:00Z',
-    settingsVersion: 'here.10',
-    timeline: 1,
-    objects: 1,
-    bytes: 1,
-  },
-  records: [
-    {
-      label: '20260301-010000F',
-      type: 'full',
-      started: '2026-03-01T00:59:00Z',
-      stopped: '2026-03-01T01:00:00Z',
-      databaseBytes: 1,
-      storedBytes: 1,
-      error: false,
-    },
-  ],
-};
 
 beforeEach(async () => {
   cleanup = new AsyncDisposableStack();

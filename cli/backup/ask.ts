@@ -24,7 +24,7 @@ export async function askForBackup(
   { wait }: AskOptions,
 ): Promise<number> {
   const subject = await underPolicy(backups, name);
-  await backups.annotate(subject, annotations.backupNow, type);
+  await backups.annotate(subject, { [annotations.backupNow]: type });
   io.out(`${name}: ${type === 'full' ? 'a full' : 'an incremental'} backup will be made\n`);
   if (!wait) return 0;
   const asked = await takenUp(io, backups, name, annotations.backupNow);
@@ -53,7 +53,7 @@ export async function askForDrill(
   const before = new Map(
     (await shardsOf(backups, subject)).map(shard => [shard.metadata.name, drillOf(shard)]),
   );
-  await backups.annotate(subject, annotations.drillNow, io.now().toISOString());
+  await backups.annotate(subject, { [annotations.drillNow]: io.now().toISOString() });
   io.out(`${name}: a drill will be made\n`);
   if (!wait) return 0;
   const asked = await takenUp(io, backups, name, annotations.drillNow);
@@ -88,7 +88,7 @@ export async function askForArchive(
       'Name there the tables and the age from which their rows are old.',
     );
   }
-  await backups.annotate(subject, annotations.archiveNow, io.now().toISOString());
+  await backups.annotate(subject, { [annotations.archiveNow]: io.now().toISOString() });
   io.out(`${name}: old rows will be archived\n`);
   if (!wait) return 0;
   const asked = await takenUp(io, backups, name, annotations.archiveNow);

@@ -70,15 +70,9 @@ export class Backups {
     );
   }
 
-  /** Sets annotations of a Shard, all at once, and takes away those that are null. */
-  async mark(shard: string, marks: Readonly<Record<string, string | null>>): Promise<void> {
+  /** Sets annotations, all at once, and takes away those that are null. */
+  async annotate(subject: Subject, marks: Readonly<Record<string, string | null>>): Promise<void> {
     const body = { metadata: { annotations: marks } };
-    const key = { namespace: this.namespace, name: shard };
-    await this.#objects.patch(Shards, key, { type: 'merge', body }, { fieldManager });
-  }
-
-  async annotate(subject: Subject, annotation: string, value: string): Promise<void> {
-    const body = { metadata: { annotations: { [annotation]: value } } };
     const [resource, object] =
       subject.kind === 'Policy' ? [BackupPolicies, subject.policy] : [Shards, subject.shard];
     const key = { namespace: this.namespace, name: object.metadata.name };

@@ -1,4 +1,5 @@
 /** `rebuild`: has one shard made again from its backups. What they do not hold is gone with it, so it wants a `--yes`. */
+import { safeMoment } from '#crds/api/backup/shard-status.ts';
 import { annotations } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import { CliError } from '../errors.ts';
@@ -27,7 +28,7 @@ export async function rebuildShard(
 ): Promise<number> {
   const shard = await shardNamed(backups, name);
   const to = options.to ?? 'latest';
-  const safe = safeBefore(shard);
+  const safe = safeMoment(shard.status?.backup);
   if (!options.yes)
     throw new CliError(
       'NotConfirmed',
@@ -40,7 +41,7 @@ export async function rebuildShard(
     [annotations.retry]: io.now().toISOString(),
     [annotations.discardVolumes]: options.discardVolumes ? 'true' : null,
   };
-  await backups.mark(name, marks);
+  await backups.annotate({ kind: 'Shard', shard }, marks);
   io.out(`${name}: it will be made again from its backups (${to})\n`);
   return options.wait ? follow(io, backups, name, shard.status?.rebuild?.request) : 0;
 }
@@ -73,9 +74,4 @@ async function shardNamed(backups: Backups, name: string): Promise<Shard> {
     `${name} is a BackupPolicy`,
     'Name one shard: kubectl shardwright backups lists them.',
   );
-}
-
-function safeBefore({ status }: Shard): string | undefined {
-  const archive = status?.backup?.archive;
-  return archive && new Date(Date.parse(archive.at) - archive.rpoSeconds * 1000).toISOString();
 }

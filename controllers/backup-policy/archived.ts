@@ -6,9 +6,8 @@ import { ConditionType } from '#crds/api/conditions.ts';
 import { heldBack } from './archiving-shards.ts';
 import type { ShardDecision } from './decide.ts';
 import type { PolicyFacts } from './facts.ts';
+import { few } from './few.ts';
 
-/** Shards that a message names. */
-const NAMED = 3;
 /** A migration of the time of its schedule is nothing to tell of. */
 const PATIENCE_MS = 24 * 3_600_000;
 
@@ -63,11 +62,6 @@ function hasFailed({ backup }: ShardDecision): boolean {
 
 function isRunning({ backup }: ShardDecision): boolean {
   return backup?.coldTier?.running !== undefined;
-}
-
-function few(told: readonly string[]): string {
-  const more = told.length > NAMED ? `; and ${told.length - NAMED} more` : '';
-  return `${told.slice(0, NAMED).join('; ')}${more}`;
 }
 
 export function archiveCounts(

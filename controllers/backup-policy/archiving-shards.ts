@@ -4,10 +4,12 @@
  */
 
 import { needsPerson } from '#archive/errors.ts';
+import { namedShards } from '#controllers/shard-migration/busy.ts';
 import { ENDED } from '#controllers/shard-migration/facts.ts';
 import { annotations } from '#crds/api/names.ts';
 import type { ShardMigration } from '#crds/api/shard-migration.ts';
 import type { Problem, ShardView } from './facts.ts';
+import { fewNames } from './few.ts';
 
 /** Shards that take part in a migration, those that it names and those that its plan has found, with its name. */
 export function migratingShards(migrations: readonly ShardMigration[]): ReadonlyMap<string, string> {
@@ -15,20 +17,12 @@ export function migratingShards(migrations: readonly ShardMigration[]): Readonly
     migrations
       .filter(({ spec, status }) => !ENDED.has(status?.phase ?? '') && !spec.dryRun)
       .flatMap(({ metadata, spec, status }) =>
-        [...named(spec), ...(status?.transfers ?? []).flatMap(({ source, target }) => [source, target])].map(
-          shard => [shard, metadata.name] as const,
-        ),
+        [
+          ...namedShards(spec),
+          ...(status?.transfers ?? []).flatMap(({ source, target }) => [source, target]),
+        ].map(shard => [shard, metadata.name] as const),
       ),
   );
-}
-
-function named({ split, merge, move, slots }: ShardMigration['spec']): readonly string[] {
-  return [
-    ...(split ? [split.shard] : []),
-    ...(merge ? merge.shards : []),
-    ...(move ? [move.shard] : []),
-    ...(slots ? [slots.from, slots.to] : []),
-  ];
 }
 
 /** Why no run begins, in words; undefined: it may. */
@@ -55,7 +49,7 @@ export function archiveProblems(shards: readonly ShardView[]): readonly Problem[
   }
   return [...seen].slice(0, 5).map(([message, { shards: names, reason }]) => ({
     reason,
-    message: `spec.archive on ${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}: ${message}`,
+    message: `spec.archive on ${fewNames(names)}: ${message}`,
     plan: false,
   }));
 }

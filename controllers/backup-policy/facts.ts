@@ -1,6 +1,7 @@
 /** Everything that a decision about a policy is made from. */
 
 import type { ArchiveOutcome } from '#archive/outcome.ts';
+import type { JobFacts } from '#controllers/job-facts.ts';
 import type { BackupDestination } from '#crds/api/backup/destination.ts';
 import type { ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
 import type { BackupPolicy, BackupPolicyStatus } from '#crds/api/backup-policy.ts';
@@ -63,17 +64,9 @@ export interface ColdPlace {
   readonly path: string;
 }
 
-export interface JobView<Report> {
-  readonly name: string;
+export interface JobView<Report> extends JobFacts {
   readonly namespace: string;
-  readonly uid: string | undefined;
-  /** What it was made for. */
-  readonly request: string;
   readonly created: string;
-  readonly state: 'Running' | 'Complete' | 'Failed';
-  /** Why it failed, as the Job says; when it ended. */
-  readonly message: string | undefined;
-  readonly ended: string | undefined;
   readonly report: Report | undefined;
 }
 

@@ -1,6 +1,6 @@
 /** Jobs of a shard as facts: what they were made for, whether they have ended, and what they tell of themselves. */
 import { type ArchiveOutcome, parseOutcome } from '#archive/outcome.ts';
-import { annotations } from '#crds/api/names.ts';
+import { jobFacts } from '#controllers/job-facts.ts';
 import type { BackupEngine, BackupProgressReport, BackupReport, DrillReport } from '#engines/backup.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { Job, Pod } from '#kernel/resources.ts';
@@ -53,19 +53,7 @@ export function archiveJobOf(
   return { ...viewOf(job), report };
 }
 
-function viewOf({ metadata, status }: Job): Omit<JobView<never>, 'report'> {
-  const end = status?.conditions?.find(
-    ({ type, status: holds }) => holds === 'True' && (type === 'Complete' || type === 'Failed'),
-  );
-  const why = [end?.reason, end?.message].filter(Boolean).join(': ');
-  return {
-    name: metadata.name,
-    namespace: metadata.namespace ?? '',
-    uid: metadata.uid,
-    request: metadata.annotations?.[annotations.request] ?? '',
-    created: metadata.creationTimestamp ?? '',
-    state: end === undefined ? 'Running' : end.type === 'Complete' ? 'Complete' : 'Failed',
-    message: why === '' ? undefined : why,
-    ended: end?.lastTransitionTime,
-  };
+function viewOf(job: Job): Omit<JobView<never>, 'report'> {
+  const { namespace = '', creationTimestamp = '' } = job.metadata;
+  return { ...jobFacts(job), namespace, created: creationTimestamp };
 }

@@ -7,9 +7,7 @@ import { setConditions } from '#kernel/conditions.ts';
 import { archiveCounts, archived } from './archived.ts';
 import type { PolicyDecision, ShardDecision } from './decide.ts';
 import type { PolicyFacts } from './facts.ts';
-
-/** Shards that a message names. */
-const NAMED = 3;
+import { few, fewNames, NAMED } from './few.ts';
 
 export function policyStatus(facts: PolicyFacts, decision: PolicyDecision, now: Date): BackupPolicyStatus {
   const { policy, binding, status: before } = facts;
@@ -192,9 +190,8 @@ function rtoMet({ policy }: PolicyFacts, shards: readonly ShardDecision[]): Want
   const failed = drilled.filter(({ last }) => !last.passed);
   const slow = drilled.filter(({ last }) => last.passed && (last.rtoSeconds ?? Infinity) > limit);
   if (failed.length > 0) {
-    const shown = failed.slice(0, NAMED).map(({ name, last }) => `${name}: ${last.failure ?? ''}`);
-    const more = failed.length > NAMED ? `; and ${failed.length - NAMED} more` : '';
-    return { type, status: 'False', reason: 'DrillFailed', message: `${shown.join('; ')}${more}` };
+    const message = few(failed.map(({ name, last }) => `${name}: ${last.failure ?? ''}`));
+    return { type, status: 'False', reason: 'DrillFailed', message };
   }
   if (slow.length > 0) {
     const shown = slow
@@ -226,11 +223,10 @@ function backupsCurrent(
   const patience = durationMs(deadline) + durationMs(jitter);
   const failed = shards.filter(({ backup }) => backup?.failed !== undefined);
   if (failed.length > 0) {
-    const shown = failed
-      .slice(0, NAMED)
-      .map(({ view, backup }) => `${view.shard.metadata.name}: ${backup?.failed?.message ?? ''}`);
-    const more = failed.length > NAMED ? `; and ${failed.length - NAMED} more` : '';
-    return { type, status: 'False', reason: 'BackupFailed', message: `${shown.join('; ')}${more}` };
+    const message = few(
+      failed.map(({ view, backup }) => `${view.shard.metadata.name}: ${backup?.failed?.message ?? ''}`),
+    );
+    return { type, status: 'False', reason: 'BackupFailed', message };
   }
   const without = shards.filter(({ backup }) => backup?.lastFull === undefined);
   if (shards.length === 0 || without.length > 0) {
@@ -244,9 +240,7 @@ function backupsCurrent(
 }
 
 function named(shards: readonly ShardDecision[]): string {
-  const names = shards.slice(0, NAMED).map(({ view }) => view.shard.metadata.name);
-  const more = shards.length > NAMED ? ` and ${shards.length - NAMED} more` : '';
-  return `${names.join(', ')}${more}`;
+  return fewNames(shards.map(({ view }) => view.shard.metadata.name));
 }
 
 function phaseOf({ policy }: PolicyFacts, conditions: readonly WantedCondition[]): string {

@@ -1,5 +1,6 @@
 /** Carries out what was decided for a fleet: the map first, then its shards. */
 import { ShardMigrations, Shards } from '#controllers/caches.ts';
+import { createOnce } from '#controllers/create-once.ts';
 import { severalAtOnce } from '#controllers/several-at-once.ts';
 import { markerOf } from '#controllers/shard-map/config-maps.ts';
 import { MapBusyError, MapExistsError } from '#controllers/shard-map/errors.ts';
@@ -7,7 +8,7 @@ import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import type { ReconcileContext } from '#kernel/controller.ts';
-import { AlreadyExistsError, ConflictError, orUndefined } from '#kernel/errors.ts';
+import { ConflictError, orUndefined } from '#kernel/errors.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { Jobs, Secrets } from '#kernel/resources.ts';
 import type { Request } from '#kernel/source.ts';
@@ -93,7 +94,7 @@ async function carryOutOne(
     case 'CreateJob':
       log.info({ object: action.object.metadata.name }, 'creating a Job of the recovery');
       return createOnce(
-        deps,
+        deps.client,
         { ...action.object, metadata: { ...action.object.metadata, ownerReferences: [ownerOf(cluster)] } },
         signal,
       );
@@ -114,15 +115,6 @@ async function carryOutOne(
       return undefined;
     default:
       return assertNever(action);
-  }
-}
-
-async function createOnce({ client }: CarryOutDeps, object: KubeObject, signal: AbortSignal): Promise<void> {
-  try {
-    await client.create(object, { signal, fieldValidation: 'Strict' });
-  } catch (error) {
-    // The cache may not show it yet.
-    if (!(error instanceof AlreadyExistsError)) throw error;
   }
 }
 

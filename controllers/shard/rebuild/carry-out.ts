@@ -1,12 +1,13 @@
 /** Carries out what was decided for a shard that is rebuilt. Each action may be the last before the operator is killed. */
 import { Shards } from '#controllers/caches.ts';
+import { createOnce } from '#controllers/create-once.ts';
 import type { ShardDeps } from '#controllers/shard/deps.ts';
 import type { ShardFacts } from '#controllers/shard/facts.ts';
 import { annotations, shardChildren } from '#crds/api/names.ts';
 import type { RecoveryEngine } from '#engines/recovery.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import type { ReconcileContext } from '#kernel/controller.ts';
-import { AlreadyExistsError, ConflictError, orUndefined } from '#kernel/errors.ts';
+import { ConflictError, orUndefined } from '#kernel/errors.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { ownedBy } from '#kernel/owner.ts';
 import { Jobs, PersistentVolumeClaims } from '#kernel/resources.ts';
@@ -51,9 +52,9 @@ async function carryOutOne(
   const { namespace = '' } = shard.metadata;
   switch (action.kind) {
     case 'CreateClaim':
-      return createOnce(deps, engine.firstClaim(shard), signal);
+      return createOnce(client, engine.firstClaim(shard), signal);
     case 'CreateJob':
-      return createOnce(deps, ownedBy(jobOf(deps, facts, order, engine), raw), signal);
+      return createOnce(client, ownedBy(jobOf(deps, facts, order, engine), raw), signal);
     case 'DeleteJob': {
       const { name, uid } = action;
       const only = uid ? { preconditions: { uid } } : {};
@@ -121,13 +122,4 @@ function jobOf(
     },
     context,
   );
-}
-
-async function createOnce({ client }: ShardDeps, object: KubeObject, signal: AbortSignal): Promise<void> {
-  try {
-    await client.create(object, { signal, fieldValidation: 'Strict' });
-  } catch (error) {
-    // The cache may not show it yet.
-    if (!(error instanceof AlreadyExistsError)) throw error;
-  }
 }

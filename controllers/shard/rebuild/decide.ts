@@ -3,7 +3,9 @@
  * make sure that what came back owned what the map gives the shard now, start that member alone, then let the others begin anew.
  * Everything is derived from what is there; the mark on the filled volume is the point of no return. Pure.
  */
+
 import { claimsOf } from '#controllers/shard-cluster/recovery/claims.ts';
+import { safeMoment } from '#crds/api/backup/shard-status.ts';
 import { annotations } from '#crds/api/names.ts';
 import type { Shard, ShardRebuildStatus } from '#crds/api/shard.ts';
 import type { MergePatch } from '#engines/engine.ts';
@@ -56,9 +58,8 @@ export function decideRebuild(facts: RebuildFacts): RebuildPlan {
 }
 
 function beginning({ shard, order, now }: RebuildFacts, message: string): ShardRebuildStatus {
-  const { archive } = shard.status?.backup ?? {};
   const last = shard.status?.rebuild?.ended ?? shard.status?.rebuild?.follows;
-  const safe = archive && new Date(Date.parse(archive.at) - archive.rpoSeconds * 1000);
+  const safe = safeMoment(shard.status?.backup);
   return {
     request: order.id,
     to: order.to,
@@ -67,7 +68,7 @@ function beginning({ shard, order, now }: RebuildFacts, message: string): ShardR
     message,
     since: timestamp(now),
     ...(last === undefined ? {} : { follows: last }),
-    ...(safe ? { safeBefore: safe.toISOString() } : {}),
+    ...(safe === undefined ? {} : { safeBefore: safe }),
   };
 }
 

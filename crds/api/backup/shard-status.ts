@@ -148,3 +148,9 @@ export const shardBackupStatus = z.object({
 
 export type ShardBackupStatus = z.infer<typeof shardBackupStatus>;
 export type DrillResult = z.infer<typeof drillResult>;
+
+/** The moment before which every commit is in the object store, by what the shard's primary last told; ISO 8601. */
+export function safeMoment(backup: ShardBackupStatus | undefined): string | undefined {
+  const told = backup?.archive;
+  return told && new Date(Date.parse(told.at) - told.rpoSeconds * 1000).toISOString();
+}
