@@ -47,6 +47,7 @@ await main(async () => {
     await rm(scratch, { recursive: true, force: true });
   }
   for (const name of results.skipped) say(`skipped: ${name.replace(`${repoDir}/`, '')}`);
+  for (const name of results.failures) say(`failed: ${name.replace(`${repoDir}/`, '')}`);
   for (const problem of problems) process.stdout.write(`\nfailed: ${problem}\n`);
   if (problems.length > 0 || results.failed > 0 || results.passed === 0) process.exitCode = 1;
   process.stdout.write(`\n${closingLine(results)}\n`);

@@ -1,8 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { addResults, closingLine, noResults, readReport } from './results.ts';
 
-function file(name: string, status: string, tests: readonly (readonly [string, string])[]): object {
-  return { name, status, assertionResults: tests.map(([fullName, state]) => ({ fullName, status: state })) };
+type Told = readonly [fullName: string, status: string, failureMessages?: string[]];
+
+function file(name: string, status: string, tests: readonly Told[], message = ''): object {
+  const assertionResults = tests.map(([fullName, state, failureMessages]) => ({
+    fullName,
+    status: state,
+    failureMessages,
+  }));
+  return { name, status, message, assertionResults };
 }
 
 function read(files: readonly object[], exitCode: number): ReturnType<typeof readReport> {
@@ -15,7 +22,7 @@ describe('readReport', () => {
       [
         file('a.test.ts', 'failed', [
           ['one', 'passed'],
-          ['two', 'failed'],
+          ['two', 'failed', ['Error: two is not one\n    at a.test.ts:7']],
         ]),
         file('b.test.ts', 'passed', [
           ['three', 'passed'],
@@ -25,11 +32,21 @@ describe('readReport', () => {
       ],
       1,
     );
-    expect(results).toEqual({ passed: 2, failed: 1, skipped: ['b.test.ts: four', 'b.test.ts: five'] });
+    expect(results).toEqual({
+      passed: 2,
+      failed: 1,
+      failures: ['a.test.ts: two: Error: two is not one'],
+      skipped: ['b.test.ts: four', 'b.test.ts: five'],
+    });
   });
 
   test('a file that could not be collected is a failure', () => {
-    expect(read([file('a.test.ts', 'failed', [])], 1)).toEqual({ passed: 0, failed: 1, skipped: [] });
+    expect(read([file('a.test.ts', 'failed', [], 'SyntaxError: no\n  at 1')], 1)).toEqual({
+      passed: 0,
+      failed: 1,
+      failures: ['a.test.ts: the file itself: SyntaxError: no'],
+      skipped: [],
+    });
   });
 
   test('an error outside of every test is a failure', () => {

@@ -7,7 +7,13 @@ const report = z.object({
       name: z.string(),
       status: z.string(),
       message: z.string().default(''),
-      assertionResults: z.array(z.object({ fullName: z.string(), status: z.string() })),
+      assertionResults: z.array(
+        z.object({
+          fullName: z.string(),
+          status: z.string(),
+          failureMessages: z.array(z.string()).nullish(),
+        }),
+      ),
     }),
   ),
 });
@@ -16,11 +22,13 @@ export interface Results {
   readonly passed: number;
   /** Tests that failed, and files that could not even be collected. */
   readonly failed: number;
+  /** `file: name: first line of the message` of each failure that the report knows. */
+  readonly failures: readonly string[];
   /** `file: name` of each test that was skipped or left to do. */
   readonly skipped: readonly string[];
 }
 
-export const noResults: Results = { passed: 0, failed: 0, skipped: [] };
+export const noResults: Results = { passed: 0, failed: 0, failures: [], skipped: [] };
 
 /**
  * Reads one report. `exitCode` is what vitest ended with: where it is not 0 though no test failed (an error outside of
@@ -29,22 +37,33 @@ export const noResults: Results = { passed: 0, failed: 0, skipped: [] };
 export function readReport(json: string, exitCode: number): Results {
   const { testResults } = report.parse(JSON.parse(json));
   let passed = 0;
-  let failed = 0;
+  const failures: string[] = [];
   const skipped: string[] = [];
   for (const file of testResults) {
-    let failedHere = 0;
-    for (const test of file.assertionResults) {
-      if (test.status === 'passed') passed++;
-      else if (test.status === 'failed') failedHere++;
-      else skipped.push(`${file.name}: ${test.fullName}`);
+    const before = failures.length;
+    for (const { status, fullName, failureMessages } of file.assertionResults) {
+      if (status === 'passed') passed++;
+      else if (status === 'failed') failures.push(inOneLine(file.name, fullName, failureMessages?.[0]));
+      else skipped.push(`${file.name}: ${fullName}`);
     }
-    failed += failedHere === 0 && file.status === 'failed' ? 1 : failedHere;
+    if (file.status === 'failed' && failures.length === before)
+      failures.push(inOneLine(file.name, 'the file itself', file.message));
   }
-  return { passed, failed: failed === 0 && exitCode !== 0 ? 1 : failed, skipped };
+  const failed = failures.length === 0 && exitCode !== 0 ? 1 : failures.length;
+  return { passed, failed, failures, skipped };
+}
+
+function inOneLine(file: string, test: string, message = ''): string {
+  return `${file}: ${test}: ${message.split('\n')[0]}`;
 }
 
 export function addResults(a: Results, b: Results): Results {
-  return { passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: [...a.skipped, ...b.skipped] };
+  return {
+    passed: a.passed + b.passed,
+    failed: a.failed + b.failed,
+    failures: [...a.failures, ...b.failures],
+    skipped: [...a.skipped, ...b.skipped],
+  };
 }
 
 /** The closing line of a run, alone on its line. */
