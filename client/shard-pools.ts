@@ -13,6 +13,7 @@ import { ConfigurationError } from './errors.ts';
 import type { ClientHooks } from './hooks.ts';
 import type { ClientOptions, Credentials, Endpoint } from './options.ts';
 import { Pool, PoolDrainedError } from './pool.ts';
+import { WarmUp } from './warm-up.ts';
 
 /**
  * `write` and `read` are the application's logins on primary and replicas; `fallback` is the reader's login on the primary,
@@ -47,6 +48,14 @@ interface Slot {
   readonly pool: Pool<Connection>;
 }
 
+/** Of sessions that are not in use yet, so nothing depends on how it ends. */
+interface Expected extends Slot {
+  readonly warmUp: WarmUp;
+}
+
+/** Shorter than an announcement lasts: what waits for others at a full pooler must not be there when the change comes. */
+const warmUpMs = 500;
+
 const referenceLogin = 'app_ref';
 const invalidPassword = '28P01';
 
@@ -59,7 +68,7 @@ export class ShardPools {
     reference: new Map(),
   };
   /** Of writers that a change to come will bring; nobody is given a session of theirs before a map names the generation. */
-  readonly #expected = new Map<string, Slot>();
+  readonly #expected = new Map<string, Expected>();
   #coming = nothingComing;
   readonly #draining = new Set<Pool<Connection>>();
   #shards: ReadonlyMap<string, MapShard> = new Map();
@@ -122,9 +131,10 @@ export class ShardPools {
   /** Opens as many sessions under the coming writers' logins as there are under those in use, and lets go of those that come no more. */
   expect(coming: ComingWriters): void {
     this.#coming = coming;
-    for (const [name, { generation, pool }] of this.#expected) {
+    for (const [name, { generation, pool, warmUp }] of this.#expected) {
       if (coming[name] === generation) continue;
       this.#expected.delete(name);
+      warmUp.end();
       this.#retire(pool);
     }
     const shards = Object.entries(coming).filter(([name, generation]) => this.#isAhead(name, generation));
@@ -132,8 +142,15 @@ export class ShardPools {
     if (inUse === 0) return;
     for (const [shard, generation] of shards) {
       if (this.#expected.has(shard)) continue;
-      const pool = this.#create({ shard, access: 'write', generation });
-      this.#expected.set(shard, { generation, pool });
+      const target: Target = { shard, access: 'write', generation };
+      const warmUp = new WarmUp({
+        sessions: inUse,
+        forMs: warmUpMs,
+        statementMs: this.#options.connectMs,
+        clock: this.#options.backgroundClock,
+      });
+      const pool = this.#create(target, warmUp);
+      this.#expected.set(shard, { generation, pool, warmUp });
       pool.prepare(inUse);
     }
   }
@@ -172,6 +189,7 @@ export class ShardPools {
     const expected = this.#expected.get(shard);
     if (access !== 'write' || expected?.generation !== generation) return undefined;
     this.#expected.delete(shard);
+    expected.warmUp.end();
     return expected.pool;
   }
 
@@ -180,12 +198,21 @@ export class ShardPools {
     void pool.drain().then(() => this.#draining.delete(pool));
   }
 
-  #create(target: Target): Pool<Connection> {
+  #create(target: Target, warmUp?: WarmUp): Pool<Connection> {
     const { max, idleMs, hooks, backgroundClock } = this.#options;
     const login = loginOf(target);
     const { onPool } = hooks;
     const pool: Pool<Connection> = new Pool({
-      open: () => this.#open(target, login),
+      open: async () => {
+        const connection = await this.#open(target, login);
+        try {
+          await warmUp?.pass(connection);
+        } catch (error) {
+          connection.close();
+          throw error;
+        }
+        return connection;
+      },
       max,
       idleMs,
       clock: backgroundClock,

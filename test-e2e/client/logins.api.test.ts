@@ -23,10 +23,10 @@ function announce(writers: ComingWriters): void {
 }
 
 /** A client with three sessions on the shard, and how many each login has had. */
-async function busyClient() {
+async function busyClient(pooled = false) {
   const open = new Map<string, number>();
   const opened = new Map<string, number>();
-  const client = fleet.client({
+  const client = fleet[pooled ? 'pooledClient' : 'client']({
     hooks: {
       onPool: event => {
         if (event.open > (open.get(event.login) ?? 0)) {
@@ -125,5 +125,23 @@ describe('a login that is dropped under its sessions', () => {
     await new Promise(resolve => setTimeout(resolve, 100));
     fleet.publish(bumpGeneration(fleet.map, 'social-0', 'write'));
     expect(await answers).toEqual(Array(3).fill(login(current())));
+  });
+});
+
+describe('a pooler', () => {
+  it('has sessions of its own with the server when an announced change comes, not only then', async () => {
+    await fleet.startPoolers();
+    const { open, whoAmI } = await busyClient(true);
+    const next = login(current() + 1);
+    await openLogin(current() + 1);
+    announce({ 'social-0': current() + 1 });
+    await expect.poll(() => open.get(next), { timeout: 20_000 }).toBe(3);
+    const servers = await fleet.sql(
+      'social-0',
+      `SELECT state FROM pg_stat_activity WHERE usename = '${next}' ORDER BY state`,
+    );
+    expect(servers.map(({ state }) => state)).toEqual(['idle', 'idle', 'idle']);
+    fleet.publish(bumpGeneration(fleet.map, 'social-0', 'write'));
+    await expect.poll(whoAmI, { timeout: 20_000 }).toBe(next);
   });
 });
