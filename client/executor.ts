@@ -1,5 +1,5 @@
 /** Takes a session, runs one statement, gives the session back. The path that every statement takes: nothing extra here. */
-import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import { DatabaseError, type QueryConfig, type QueryResult, type QueryResultRow } from 'pg';
 import { judge } from './attempt.ts';
 import type { Clock } from './clock.ts';
 import type { Connection } from './connection.ts';
@@ -76,6 +76,10 @@ export class Executor {
     try {
       return await connection.query<R>(statement, deadline);
     } catch (error) {
+      if (isDemoted(target, error)) {
+        connection.close();
+        this.#pools.redial(target);
+      }
       failure = judge(target, error, {
         sent: true,
         sessionEnded: connection.closed,
@@ -100,6 +104,17 @@ export class Executor {
     }
   }
 }
+
+/**
+ * A primary that became a replica keeps its poolers' sessions, and those know nothing of the Service's new address: a call that is repeated in one of
+ * them never reaches the new primary.
+ */
+function isDemoted({ access }: Target, error: unknown): boolean {
+  const writes = access === 'write' || access === 'reference';
+  return writes && error instanceof DatabaseError && error.code === readOnlyTransaction;
+}
+
+const readOnlyTransaction = '25006';
 
 async function acquire(pool: Pool<Connection>, target: Target, deadline: Deadline): Promise<Connection> {
   try {

@@ -117,13 +117,18 @@ export class Pool<T extends Poolable> {
     this.#armSweep();
   }
 
+  /** Closes what is idle: whoever comes next gets a new session. */
+  clear(): void {
+    for (const connection of this.#idle.splice(0)) connection.close();
+  }
+
   /** Closes what is idle now and the rest as it comes back. Resolves when nothing is left. */
   drain(): Promise<void> {
     this.#drained = true;
     this.#sweep?.[Symbol.dispose]();
     this.#nextOpening?.[Symbol.dispose]();
     for (const waiter of this.#waiters.splice(0)) waiter.fail(new PoolDrainedError('the pool is drained'));
-    for (const connection of this.#idle.splice(0)) connection.close();
+    this.clear();
     if (this.#open.size === 0 && this.#opening === 0) return Promise.resolve();
     return new Promise(resolve => {
       this.#emptied.push(resolve);

@@ -155,6 +155,12 @@ export class ShardPools {
     }
   }
 
+  /** The server behind the target's sessions is not the primary any more: only new ones find the one that is. */
+  redial({ shard, access, generation }: Target): void {
+    const slot = this.#pools[access].get(shard);
+    if (slot?.generation === generation) slot.pool.clear();
+  }
+
   /** Whether a change is announced that takes the target's login away: the map that brings the next is on its way. */
   isPassing({ shard, access, generation }: Target): boolean {
     return access === 'write' && (this.#coming[shard] ?? 0) > generation;
