@@ -146,8 +146,8 @@ function summarize(shards: readonly Shard[]): Summary {
 function heldBy(shard: Shard): WantedCondition | undefined {
   const stalled = findCondition(shard, 'Stalled');
   if (stalled?.status === 'True') return stalled;
-  const reconciling = findCondition(shard, 'Reconciling');
-  return reconciling?.status === 'True' && reconciling.reason === 'Paused' ? reconciling : undefined;
+  const work = findCondition(shard, 'Reconciling');
+  return work?.status === 'True' && work.reason === 'Paused' ? work : undefined;
 }
 
 function ready(sum: Summary, wanted: number, allReady: boolean): WantedCondition {
