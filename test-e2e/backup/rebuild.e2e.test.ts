@@ -62,12 +62,14 @@ async function destroy(): Promise<void> {
   });
 }
 
+function notRebuilt({ status }: Pick<Shard, 'status'> = {}): string | undefined {
+  return status?.rebuild?.state === 'Done' ? undefined : (status?.rebuild?.message ?? 'not begun');
+}
+
 /** Waits until the shard is, and the fleet is whole with it; what its status says of it. */
 async function rebuilt(): Promise<ShardRebuildStatus | undefined> {
   const ns = space.current;
-  const isDone = ({ status }: Pick<Shard, 'status'> = {}) =>
-    status?.rebuild?.state === 'Done' ? undefined : (status?.rebuild?.message ?? 'not begun');
-  const { status } = await ns.until(Shards, 'fleet-0', isDone, LONG);
+  const { status } = await ns.until(Shards, 'fleet-0', notRebuilt, LONG);
   await ns.current('fleet', LONG);
   return status?.rebuild;
 }
