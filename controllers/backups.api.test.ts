@@ -4,8 +4,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { BackupPolicies, Shards } from '#controllers/caches.ts';
 import { conditionStatus, findCondition } from '#controllers/conditions.ts';
 import { BackupJobs } from '#controllers/testing/backup-jobs.ts';
-import { backupPolicyManifest } from '#controllers/testing/backup-policy-manifest.ts';
+import { backupPolicyManifest, storeSecretManifest } from '#controllers/testing/backup-policy-manifest.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
+import { keepTurning } from '#controllers/testing/keep-turning.ts';
 import { type BackupPolicy, type BackupPolicySpec, parseBackupPolicy } from '#crds/api/backup-policy.ts';
 import { annotations } from '#crds/api/names.ts';
 import { parseShard } from '#crds/api/shard.ts';
@@ -23,23 +24,8 @@ beforeEach(async () => {
   cleanup = new AsyncDisposableStack();
   fleet = await fleetHarness(cleanup);
   jobs = new BackupJobs(fleet.client, fleet.namespace);
-  const stop = new AbortController();
-  const turning = (async () => {
-    while (!stop.signal.aborted) {
-      await jobs.turn();
-      await sleep(300);
-    }
-  })();
-  cleanup.defer(async () => {
-    stop.abort();
-    await turning;
-  });
-  await fleet.client.create({
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: at('s3'),
-    stringData: { 'access-key-id': 'id', 'secret-access-key': 'very-secret' },
-  });
+  keepTurning(cleanup, () => jobs.turn(), 300);
+  await fleet.client.create(storeSecretManifest(fleet.namespace));
 });
 
 afterEach(() => cleanup.disposeAsync());

@@ -3,17 +3,14 @@
  * takes over. Whatever n was, the same objects result, and what must be made once was made once.
  */
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { conditionStatus } from '#controllers/conditions.ts';
+import { severalAtOnce } from '#controllers/several-at-once.ts';
+import { isReady } from '#controllers/testing/fleet-conditions.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
-import type { ShardCluster } from '#crds/api/shard-cluster.ts';
+import { KillPoint } from '#controllers/testing/kill-point.ts';
 import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
 import type { ObjectKey } from '#kernel/object.ts';
 import { ConfigMaps, Secrets } from '#kernel/resources.ts';
-
-class KilledError extends Error {
-  override readonly name = 'KilledError';
-}
 
 let cleanup: AsyncDisposableStack;
 
@@ -30,14 +27,10 @@ test('killed before any write, it goes on where it stopped', { timeout: 580_000 
   const whole = await walk(Number.POSITIVE_INFINITY);
   const points = Array.from({ length: whole.writes }, (_, n) => n);
   expect(whole.writes).toBeGreaterThan(20);
-  let next = 0;
-  const lane = async () => {
-    for (let n = points[next++]; n !== undefined; n = points[next++]) {
-      const { objects } = await walk(n);
-      expect(objects, `killed before write ${n}`).toEqual(whole.objects);
-    }
-  };
-  await Promise.all(Array.from({ length: LANES }, lane));
+  await severalAtOnce(points, LANES, async n => {
+    const { objects } = await walk(n);
+    expect(objects, `killed before write ${n}`).toEqual(whole.objects);
+  });
 });
 
 async function walk(killBefore: number): Promise<{ objects: unknown; writes: number }> {
@@ -51,34 +44,21 @@ async function walk(killBefore: number): Promise<{ objects: unknown; writes: num
     metadata: { namespace: fleet.namespace, name: 'sql' },
     data,
   });
-  let writes = 0;
-  let killed = false;
-  const first = fleet.start({
-    guardWrite: () => {
-      if (writes >= killBefore) {
-        killed = true;
-        throw new KilledError(`before write ${writes}`);
-      }
-      writes++;
-    },
-  });
+  const kill = new KillPoint(killBefore);
+  const first = fleet.start({ guardWrite: kill.pass });
   if (killBefore === Number.POSITIVE_INFINITY) {
-    await fleet.until('Ready', isDone);
-    return { objects: await fleet.snapshot(), writes };
+    await fleet.until('Ready', isReady);
+    return { objects: await fleet.snapshot(), writes: kill.passed };
   }
-  await eventually(async () => (killed || isDone(await fleet.cluster()) ? true : undefined));
+  await eventually(async () => (kill.killed || isReady(await fleet.cluster()) ? true : undefined));
   await first[Symbol.asyncDispose]();
   const once = await madeOnce(fleet);
 
   fleet.start();
-  await fleet.until(`Ready after a kill before write ${killBefore}`, isDone);
+  await fleet.until(`Ready after a kill before write ${killBefore}`, isReady);
   // What existed was not made again: databases and clients depend on it.
   expect(await madeOnce(fleet)).toMatchObject(once);
-  return { objects: await fleet.snapshot(), writes };
-}
-
-function isDone(cluster: ShardCluster): boolean {
-  return conditionStatus(cluster, 'Ready') === 'True' && conditionStatus(cluster, 'Reconciling') === 'False';
+  return { objects: await fleet.snapshot(), writes: kill.passed };
 }
 
 /** Keys and passwords, and the map once it has its head. */

@@ -3,9 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Shards } from '#controllers/caches.ts';
 import { conditionStatus, findCondition } from '#controllers/conditions.ts';
 import { FINALIZER } from '#controllers/shard-cluster/finalizer.ts';
+import { isReady, stalledFor } from '#controllers/testing/fleet-conditions.ts';
 import { fleetHarness, fleetSpec, type Harness } from '#controllers/testing/fleet-harness.ts';
 import { parseShard } from '#crds/api/shard.ts';
-import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
 import {
@@ -30,16 +30,6 @@ beforeEach(async () => {
 });
 
 afterEach(() => cleanup.disposeAsync());
-
-const isReady = (cluster: ShardCluster) =>
-  conditionStatus(cluster, 'Ready') === 'True' &&
-  conditionStatus(cluster, 'Reconciling') === 'False' &&
-  cluster.status?.observedGeneration === cluster.metadata.generation;
-
-const stalledFor = (reason: string) => (cluster: ShardCluster) => {
-  const stalled = findCondition(cluster, 'Stalled');
-  return stalled?.status === 'True' && stalled.reason === reason;
-};
 
 const at = (name: string) => ({ namespace: fleet.namespace, name });
 const shard = async (name: string) => parseShard(await fleet.client.get(Shards, at(name)));
@@ -115,14 +105,21 @@ describe('a fleet', () => {
     const { writes } = fleet.start();
     await fleet.until('Ready', isReady);
     await fleet.apply({}, { annotations: { 'shardwright.io/paused': 'true' } });
-    await fleet.until('Paused', cluster => cluster.status?.phase === 'Paused');
+    const paused = await fleet.until('Paused', cluster => cluster.status?.phase === 'Paused');
+    expect(findCondition(paused, 'Reconciling')).toMatchObject({ status: 'False', reason: 'Paused' });
     await eventually(async () => ((await shard('fleet-0')).status?.phase === 'Paused' ? true : undefined));
     await quiet(writes);
     writes.length = 0;
     await fleet.client.delete(Services, at('fleet-0'));
     await fleet.apply({ shards: 3 }, { annotations: { 'shardwright.io/paused': 'true' } });
-    await fleet.until('seen', cluster => cluster.status?.observedGeneration === cluster.metadata.generation);
+    const seen = await fleet.until(
+      'seen',
+      cluster => cluster.status?.observedGeneration === cluster.metadata.generation,
+    );
+    expect(findCondition(seen, 'Reconciling')).toMatchObject({ status: 'True', reason: 'Paused' });
     await quiet(writes);
+    // Another operator, and one that looks again, know of the spec that waits.
+    expect(conditionStatus(await fleet.cluster(), 'Reconciling')).toBe('True');
     expect(writes.filter(write => !/^apply (shardclusters|shards)$/.test(write))).toEqual([]);
     expect(await orUndefined(fleet.client.get(Services, at('fleet-0')))).toBeUndefined();
     expect(await orUndefined(fleet.client.get(Shards, at('fleet-2')))).toBeUndefined();
@@ -130,6 +127,30 @@ describe('a fleet', () => {
     await fleet.apply({ shards: 3 });
     await fleet.until('Ready again', cluster => isReady(cluster) && cluster.status?.shards === 3);
     expect(await orUndefined(fleet.client.get(Services, at('fleet-0')))).toBeDefined();
+  });
+
+  test('one paused shard keeps what it has, and the fleet says that it waits', async () => {
+    await fleet.apply();
+    fleet.start();
+    await fleet.until('Ready', isReady);
+    const pause = (value: string | null) =>
+      fleet.client.patch(Shards, at('fleet-1'), {
+        type: 'merge',
+        body: { metadata: { annotations: { 'shardwright.io/paused': value } } },
+      });
+    await pause('true');
+    await eventually(async () => ((await shard('fleet-1')).status?.phase === 'Paused' ? true : undefined));
+    expect(conditionStatus(await fleet.cluster(), 'Reconciling')).toBe('False');
+    await fleet.apply({ shardStates: [{ shard: 1, state: 'readonly' }] });
+    const waiting = await fleet.until('waiting', cluster =>
+      /fleet-1: .*paused/.test(findCondition(cluster, 'Reconciling')?.message ?? ''),
+    );
+    expect(conditionStatus(waiting, 'Ready')).toBe('True');
+    expect(conditionStatus(waiting, 'Reconciling')).toBe('True');
+    expect(fleet.databases.of(fleet.namespace, 'fleet-1').access?.state).toBe('active');
+    await pause(null);
+    await fleet.until('Ready again', isReady);
+    expect(fleet.databases.of(fleet.namespace, 'fleet-1').access?.state).toBe('readonly');
   });
 
   test('a shard that is added owns nothing and may go again; one that owns keys stays, with what to write', async () => {

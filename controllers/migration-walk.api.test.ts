@@ -4,16 +4,13 @@
  * at its owner, and nothing of the migration is left.
  */
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { isReady } from '#controllers/testing/fleet-conditions.ts';
 import { fleetHarness, fleetSpec, type Harness } from '#controllers/testing/fleet-harness.ts';
+import { KillPoint } from '#controllers/testing/kill-point.ts';
 import { RealDatabases } from '#controllers/testing/real-databases.ts';
 import { parseShardMigration } from '#crds/api/shard-migration.ts';
 import { eventually } from '#hack/api-test.ts';
 import { ShardMigrations } from './caches.ts';
-import { conditionStatus } from './conditions.ts';
-
-class KilledError extends Error {
-  override readonly name = 'KilledError';
-}
 
 /** Of all points every so many is walked, so that the walk takes minutes; the simulated databases see all of them. */
 const STRIDE = 7;
@@ -27,12 +24,7 @@ beforeEach(() => {
 
 afterEach(() => cleanup.disposeAsync());
 
-const isUp = (fleet: Harness) =>
-  fleet.until(
-    'Ready',
-    cluster =>
-      conditionStatus(cluster, 'Ready') === 'True' && conditionStatus(cluster, 'Reconciling') === 'False',
-  );
+const isUp = (fleet: Harness) => fleet.until('Ready', isReady);
 
 test('killed at points of a move between real servers, it ends whole', { timeout: 580_000 }, async () => {
   const fleet = await fleetHarness(cleanup);
@@ -89,27 +81,20 @@ async function walk(
 ): Promise<boolean> {
   const { client, namespace } = fleet;
   const name = `walk-${killBefore}`;
-  let [points, killed, begun] = [0, false, false];
-  const point = (): void => {
-    if (!begun) return;
-    if (points >= killBefore) {
-      killed = true;
-      throw new KilledError(`before point ${points}`);
-    }
-    points++;
-  };
+  const kill = new KillPoint(killBefore);
+  kill.armed = false;
   const migration = async () => parseShardMigration(await client.get(ShardMigrations, { namespace, name }));
-  const first = fleet.start({ engine: databases.engine(), guardWrite: point });
-  databases.onVerb = point;
+  const first = fleet.start({ engine: databases.engine(), guardWrite: kill.pass });
+  databases.onVerb = kill.pass;
   await client.create({
     apiVersion: ShardMigrations.apiVersion,
     kind: ShardMigrations.kind,
     metadata: { namespace, name },
     spec: { cluster: { name: 'fleet' }, rollbackWindow: '1ms', ...spec },
   });
-  begun = true;
+  kill.armed = true;
   await eventually(
-    async () => (killed || (await migration()).status?.phase === 'Completed' ? true : undefined),
+    async () => (kill.killed || (await migration()).status?.phase === 'Completed' ? true : undefined),
     90_000,
   );
   await first[Symbol.asyncDispose]();
@@ -127,7 +112,7 @@ async function walk(
   }
   await isUp(fleet);
   await second[Symbol.asyncDispose]();
-  return killed;
+  return kill.killed;
 }
 
 /** What a migration could leave in a database. */

@@ -4,7 +4,9 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { findCondition } from '#controllers/conditions.ts';
+import { isReady } from '#controllers/testing/fleet-conditions.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
+import { KillPoint } from '#controllers/testing/kill-point.ts';
 import { parseShardMigration, type ShardMigration } from '#crds/api/shard-migration.ts';
 import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
@@ -12,7 +14,6 @@ import { ConfigMaps, StatefulSets } from '#kernel/resources.ts';
 import type { ShardMap, Side } from '#sharding/map.ts';
 import { createRouter } from '#sharding/router.ts';
 import { ShardMigrations, Shards } from './caches.ts';
-import { conditionStatus } from './conditions.ts';
 import { isMapPage, readMap } from './shard-map/config-maps.ts';
 
 const ROWS = 256;
@@ -69,12 +70,7 @@ async function fleetWithRows(stack: AsyncDisposableStack, ofFleet: object = {}):
   };
 }
 
-const isUp = (fleet: Harness) =>
-  fleet.until(
-    'Ready',
-    cluster =>
-      conditionStatus(cluster, 'Ready') === 'True' && conditionStatus(cluster, 'Reconciling') === 'False',
-  );
+const isUp = (fleet: Harness) => fleet.until('Ready', isReady);
 
 /** Every row is at its owner by the map, once, and nothing of a migration is left. */
 async function expectWhole({ client, namespace, databases }: Harness): Promise<void> {
@@ -261,10 +257,6 @@ describe('migrations', () => {
   });
 });
 
-class KilledError extends Error {
-  override readonly name = 'KilledError';
-}
-
 /** Fleets side by side: most of the time is waiting. */
 const LANES = 3;
 /** Of all points every so many is walked here; crash.test.ts walks all of them in memory. */
@@ -296,25 +288,17 @@ test('killed before writes and steps, a migration goes on where it stopped', {
 });
 
 async function walk(fleet: Fleet, killBefore: number, slots: object): Promise<boolean> {
-  let points = 0;
-  let killed = false;
-  let begun = false;
-  const point = (): void => {
-    if (!begun) return;
-    if (points >= killBefore) {
-      killed = true;
-      throw new KilledError(`before point ${points}`);
-    }
-    points++;
-  };
+  const kill = new KillPoint(killBefore);
+  kill.armed = false;
   const name = `walk-${killBefore}`;
   {
-    const first = fleet.start({ guardWrite: point });
-    fleet.databases.transfers.onStep = point;
+    const first = fleet.start({ guardWrite: kill.pass });
+    fleet.databases.transfers.onStep = kill.pass;
     await fleet.begin(name, { slots });
-    begun = true;
+    kill.armed = true;
     await eventually(
-      async () => (killed || (await fleet.migration(name)).status?.phase === 'Completed' ? true : undefined),
+      async () =>
+        kill.killed || (await fleet.migration(name)).status?.phase === 'Completed' ? true : undefined,
       90_000,
     );
     await first[Symbol.asyncDispose]();
@@ -324,5 +308,5 @@ async function walk(fleet: Fleet, killBefore: number, slots: object): Promise<bo
   await fleet.reaches(name, 'Completed');
   await isUp(fleet);
   await second[Symbol.asyncDispose]();
-  return killed;
+  return kill.killed;
 }

@@ -3,12 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Shards } from '#controllers/caches.ts';
 import { conditionStatus, findCondition } from '#controllers/conditions.ts';
+import { isReady } from '#controllers/testing/fleet-conditions.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
+import { keepTurning } from '#controllers/testing/keep-turning.ts';
 import { backup } from '#controllers/testing/rebuild-world.ts';
 import { RecoveryJobs } from '#controllers/testing/recovery-jobs.ts';
 import { annotations } from '#crds/api/names.ts';
 import { parseShard, type Shard } from '#crds/api/shard.ts';
-import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
 import { EndpointsObjects, Jobs, PersistentVolumeClaims, Pods, StatefulSets } from '#kernel/resources.ts';
@@ -24,17 +25,9 @@ beforeEach(async () => {
   cleanup = new AsyncDisposableStack();
   fleet = await fleetHarness(cleanup);
   jobs = new RecoveryJobs(fleet.client, fleet.namespace);
-  const stop = new AbortController();
-  const turning = (async () => {
-    while (!stop.signal.aborted) {
-      await jobs.turn();
-      await letGo();
-      await sleep(100);
-    }
-  })();
-  cleanup.defer(async () => {
-    stop.abort();
-    await turning;
+  keepTurning(cleanup, async () => {
+    await jobs.turn();
+    await letGo();
   });
 });
 
@@ -54,9 +47,6 @@ async function letGo(): Promise<void> {
   for (const { metadata } of items.filter(each => each.metadata.deletionTimestamp !== undefined))
     await orUndefined(fleet.client.patch(Jobs, metadata, { type: 'merge', body }));
 }
-
-const isReady = (cluster: ShardCluster) =>
-  conditionStatus(cluster, 'Ready') === 'True' && conditionStatus(cluster, 'Reconciling') === 'False';
 
 /** A fleet that runs, whose first shard has backups as another controller would tell of them. */
 async function fleetWithBackups(): Promise<void> {

@@ -1,14 +1,13 @@
 /** A fleet that comes back, on a real API server: with what it needs on the way, and what is left of that. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { BackupPolicies, ShardClusters, Shards } from '#controllers/caches.ts';
-import { conditionStatus, findCondition } from '#controllers/conditions.ts';
+import { ShardClusters, Shards } from '#controllers/caches.ts';
+import { isReady, stalledFor } from '#controllers/testing/fleet-conditions.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
-import { RecoveryJobs } from '#controllers/testing/recovery-jobs.ts';
+import { lostFleet, makeLostFleetsPolicy, recovery } from '#controllers/testing/lost-fleet.ts';
+import type { RecoveryJobs } from '#controllers/testing/recovery-jobs.ts';
 import { annotations } from '#crds/api/names.ts';
 import { parseShard } from '#crds/api/shard.ts';
-import type { ShardCluster } from '#crds/api/shard-cluster.ts';
-import type { StoredShard } from '#engines/recovery.ts';
 import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
 import { EndpointsObjects, Jobs, PersistentVolumeClaims, Roles, Secrets } from '#kernel/resources.ts';
@@ -17,79 +16,22 @@ let cleanup: AsyncDisposableStack;
 let fleet: Harness;
 let jobs: RecoveryJobs;
 
-const recovery = { policy: 'nightly', cluster: 'lost' };
 const at = (name: string) => ({ namespace: fleet.namespace, name });
 const shard = async (name: string) => parseShard(await fleet.client.get(Shards, at(name)));
-
-function stored(ordinal: number): StoredShard {
-  return {
-    ordinal,
-    stanza: `lost-${ordinal}`,
-    since: '2026-03-01T01:00:00Z',
-    until: '2026-03-01T11:59:00Z',
-    version: '17',
-    databaseBytes: 1,
-    about: { ordinal, algorithm: 'hash', keyType: 'bigint', slots: 256 },
-  };
-}
 
 beforeEach(async () => {
   cleanup = new AsyncDisposableStack();
   fleet = await fleetHarness(cleanup);
-  jobs = new RecoveryJobs(fleet.client, fleet.namespace);
-  jobs.incarnations = [{ id: '0123abcd', shards: [stored(0), stored(2)] }];
-  jobs.owned.set('fleet-0', { kind: 'slots', slots: 256, ranges: [{ first: 0, last: 199 }] });
-  jobs.owned.set('fleet-2', { kind: 'slots', slots: 256, ranges: [{ first: 200, last: 255 }] });
-  const stop = new AbortController();
-  const turning = (async () => {
-    while (!stop.signal.aborted) {
-      await jobs.turn();
-      await sleep(100);
-    }
-  })();
-  cleanup.defer(async () => {
-    stop.abort();
-    await turning;
-  });
+  jobs = lostFleet(fleet, cleanup);
 });
 
 afterEach(() => cleanup.disposeAsync());
-
-async function policy(): Promise<void> {
-  await fleet.client.create({
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: at('s3'),
-    stringData: { 'access-key-id': 'id', 'secret-access-key': 'very-secret' },
-  });
-  await fleet.client.create({
-    apiVersion: BackupPolicies.apiVersion,
-    kind: BackupPolicies.kind,
-    metadata: at('nightly'),
-    spec: {
-      clusters: { names: ['lost'] },
-      objectives: { rpo: '10s', rto: '5m' },
-      schedule: { full: '0 2 * * 0' },
-      destinations: [
-        { s3: { endpoint: 'https://s3.example', bucket: 'backups', credentials: { secretName: 's3' } } },
-      ],
-    },
-  });
-}
-
-const isReady = (cluster: ShardCluster) =>
-  conditionStatus(cluster, 'Ready') === 'True' && conditionStatus(cluster, 'Reconciling') === 'False';
-
-const stalledFor = (reason: string, message: RegExp) => (cluster: ShardCluster) => {
-  const stalled = findCondition(cluster, 'Stalled');
-  return stalled?.status === 'True' && stalled.reason === reason && message.test(stalled.message);
-};
 
 test('it waits for its policy, comes back with the map of that time, and leaves nothing behind', async () => {
   await fleet.apply({ bootstrap: { recovery } });
   await using running = fleet.start();
   await fleet.until('told what is missing', stalledFor('NoSuchPolicy', /nightly/));
-  await policy();
+  await makeLostFleetsPolicy(fleet);
   const cluster = await fleet.until('Ready', isReady);
   expect(cluster.status).toMatchObject({ shards: 2, phase: 'Ready', map: { epoch: 1 } });
   expect(jobs.ended.toSorted()).toEqual(['fleet-0-recover', 'fleet-2-recover', 'fleet-catalog-0']);
@@ -124,7 +66,7 @@ test('it waits for its policy, comes back with the map of that time, and leaves 
 });
 
 test('a failure is final until somebody asks again; then only what failed is done anew', async () => {
-  await policy();
+  await makeLostFleetsPolicy(fleet);
   jobs.failing.set('fleet-2-recover', 'the archive has a hole');
   await fleet.apply({ bootstrap: { recovery } });
   const first = fleet.start();
@@ -164,7 +106,7 @@ test('a failure is final until somebody asks again; then only what failed is don
 });
 
 test('what came back with a gap is no fleet', async () => {
-  await policy();
+  await makeLostFleetsPolicy(fleet);
   jobs.owned.delete('fleet-2');
   await fleet.apply({ bootstrap: { recovery } });
   fleet.start();

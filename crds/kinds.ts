@@ -37,6 +37,12 @@ const condition = (name: string, type: string): PrinterColumn => ({
   jsonPath: `.status.conditions[?(@.type=="${type}")].status`,
 });
 
+/** Why it is Ready, or why not. */
+const message: PrinterColumn = {
+  name: 'Message',
+  type: 'string',
+  jsonPath: '.status.conditions[?(@.type=="Ready")].message',
+};
 const age: PrinterColumn = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' };
 const phase: PrinterColumn = { name: 'Phase', type: 'string', jsonPath: '.status.phase' };
 
@@ -82,12 +88,7 @@ export const kinds: readonly Kind[] = [
       { name: 'Consistency', type: 'string', jsonPath: '.spec.consistency', priority: 1 },
       { name: 'Worst lag', type: 'integer', jsonPath: '.status.worst.lagBytes', priority: 1 },
       { name: 'Size', type: 'integer', jsonPath: '.status.sizeBytes', priority: 1 },
-      {
-        name: 'Message',
-        type: 'string',
-        jsonPath: '.status.conditions[?(@.type=="Ready")].message',
-        priority: 1,
-      },
+      { ...message, priority: 1 },
     ],
     scale: {
       specReplicasPath: '.spec.shards',
@@ -127,12 +128,7 @@ export const kinds: readonly Kind[] = [
       { name: 'Generation', type: 'integer', jsonPath: '.status.generation', priority: 1 },
       { name: 'Timeline', type: 'integer', jsonPath: '.status.timeline', priority: 1 },
       { name: 'RPO', type: 'number', jsonPath: '.status.achievedRpoSeconds', priority: 1 },
-      {
-        name: 'Message',
-        type: 'string',
-        jsonPath: '.status.conditions[?(@.type=="Ready")].message',
-        priority: 1,
-      },
+      { ...message, priority: 1 },
     ],
   },
   {
@@ -157,11 +153,7 @@ export const kinds: readonly Kind[] = [
         jsonPath: '.status.cutover.writeStallMs',
         description: 'Longest time that writes waited.',
       },
-      {
-        name: 'Message',
-        type: 'string',
-        jsonPath: '.status.conditions[?(@.type=="Ready")].message',
-      },
+      message,
       age,
       { name: 'Cluster', type: 'string', jsonPath: '.spec.cluster.name', priority: 1 },
       { name: 'Rows', type: 'integer', jsonPath: '.status.progress.rowsCopied', priority: 1 },
@@ -200,12 +192,7 @@ export const kinds: readonly Kind[] = [
       },
       { name: 'Achieved RTO', type: 'number', jsonPath: '.status.achieved.rtoSeconds', priority: 1 },
       { name: 'Last drill', type: 'date', jsonPath: '.status.lastDrillTime', priority: 1 },
-      {
-        name: 'Message',
-        type: 'string',
-        jsonPath: '.status.conditions[?(@.type=="Ready")].message',
-        priority: 1,
-      },
+      { ...message, priority: 1 },
     ],
   },
 ];

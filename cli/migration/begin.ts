@@ -15,6 +15,10 @@ export interface BeginOptions {
   readonly window?: string;
   readonly maxLag?: string;
   readonly maxWriteStall?: string;
+  readonly maxBytesPerSecond?: string;
+  readonly parallel?: number;
+  readonly maxReplicaLag?: string;
+  readonly maxCommitLatency?: string;
   readonly rollbackWindow?: string;
   readonly sample?: boolean;
   readonly ignore?: readonly string[];
@@ -74,18 +78,22 @@ async function clusterOf(fleet: Fleet, names: readonly string[]): Promise<string
 
 function settingsOf(options: BeginOptions): object {
   const { manual, window, maxLag, maxWriteStall, rollbackWindow, sample, ignore } = options;
-  const cutover = {
-    ...(manual === true ? { mode: 'Manual' } : {}),
-    ...(window === undefined ? {} : { window }),
-    ...(maxLag === undefined ? {} : { maxLag }),
-    ...(maxWriteStall === undefined ? {} : { maxWriteStall }),
+  const { maxBytesPerSecond, parallel, maxReplicaLag, maxCommitLatency } = options;
+  const mode = manual === true ? 'Manual' : undefined;
+  const settings = {
+    cutover: given({ mode, window, maxLag, maxWriteStall }),
+    pace: given({ maxBytesPerSecond, parallel, maxReplicaLag, maxCommitLatency }),
+    rollbackWindow,
+    verification: sample === true ? { mode: 'Sample' } : undefined,
+    preflight: given({ ignore }),
   };
-  return {
-    ...(Object.keys(cutover).length === 0 ? {} : { cutover }),
-    ...(rollbackWindow === undefined ? {} : { rollbackWindow }),
-    ...(sample === true ? { verification: { mode: 'Sample' } } : {}),
-    ...(ignore === undefined ? {} : { preflight: { ignore } }),
-  };
+  return given(settings) ?? {};
+}
+
+/** The fields that have a value; nothing where none has. */
+function given(fields: Readonly<Record<string, unknown>>): object | undefined {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
 /** Waits until the operator has written what it would do, shows it, and leaves nothing behind. */

@@ -1,11 +1,11 @@
 /** A migration as lines of text: its phases one below the other, with bars, rates and what holds it up. Pure. */
-import type { MigrationPhaseStatus } from '#crds/api/migration/status.ts';
+import { type MigrationPhaseStatus, type MigrationStep, migrationStep } from '#crds/api/migration/status.ts';
 import type { ShardMigration } from '#crds/api/shard-migration.ts';
 import { bytes, count, duration } from '../units.ts';
-import { endingOf, messageOf, operationOf, phaseOf, phases, stalledOf } from './story.ts';
+import { endingOf, messageOf, operationOf, phaseOf, stalledOf } from './story.ts';
 
 const barWidth = 24;
-const nameWidth = Math.max(...phases.map(phase => phase.length));
+const nameWidth = Math.max(...migrationStep.options.map(step => step.length));
 
 /** `columns`: what a line may take. */
 export function draw(migration: ShardMigration, now: Date, columns: number): readonly string[] {
@@ -19,12 +19,12 @@ export function draw(migration: ShardMigration, now: Date, columns: number): rea
     `${metadata.name}: ${operationOf(migration)}`,
     `${state}${took === '' ? '' : `, ${ending === undefined ? 'for' : 'after'} ${took}`}`,
     '',
-    ...phases.map(phase => phaseLine(migration, phase, now)),
+    ...migrationStep.options.map(step => phaseLine(migration, step, now)),
     ...news(migration, now),
   ].map(line => shorten(line, columns));
 }
 
-function phaseLine(migration: ShardMigration, phase: (typeof phases)[number], now: Date): string {
+function phaseLine(migration: ShardMigration, phase: MigrationStep, now: Date): string {
   const found = migration.status?.phases?.find(each => each.name === phase);
   const current = phaseOf(migration) === phase;
   const mark = current ? '▶' : found?.endTime !== undefined ? '✓' : found === undefined ? '·' : '▷';

@@ -216,6 +216,17 @@ describe('a migration is begun', () => {
       },
     ],
     [
+      ['split', 'social-0', '--max-bytes-per-second', '20Mi', '--parallel', '4'],
+      { split: { shard: 'social-0', into: 2 }, pace: { maxBytesPerSecond: '20Mi', parallel: 4 } },
+    ],
+    [
+      ['split', 'social-0', '--max-replica-lag', '1Mi', '--max-commit-latency', '50ms'],
+      {
+        split: { shard: 'social-0', into: 2 },
+        pace: { maxReplicaLag: '1Mi', maxCommitLatency: '50ms' },
+      },
+    ],
+    [
       ['split', 'social-0', '--sample', '--ignore', 'A,B'],
       {
         split: { shard: 'social-0', into: 2 },

@@ -1,45 +1,15 @@
 /** What a migration's object says, in the words that every view of it uses. Pure. */
 import { type Condition, ConditionType } from '#crds/api/conditions.ts';
-import type { MigrationPhase, migrationPhase } from '#crds/api/migration/status.ts';
+import { type MigrationEnd, type MigrationPhase, migrationEnd } from '#crds/api/migration/status.ts';
 import type { ShardMigration } from '#crds/api/shard-migration.ts';
-import { assertNever } from '#kernel/assert-never.ts';
-
-/** The phases that a migration goes through, in order. */
-export const phases = [
-  'SetupReplication',
-  'BulkCopy',
-  'SyncChanges',
-  'SwitchReads',
-  'SwitchWrites',
-  'VerifyAndCleanup',
-] as const satisfies readonly (typeof migrationPhase.options)[number][];
-
-export type Ending = 'Completed' | 'Aborted' | 'RolledBack' | 'Failed';
 
 export function phaseOf(migration: ShardMigration): MigrationPhase {
   return migration.status?.phase ?? 'Pending';
 }
 
 /** How it ended, if it has. */
-export function endingOf(migration: ShardMigration): Ending | undefined {
-  const phase = phaseOf(migration);
-  switch (phase) {
-    case 'Completed':
-    case 'Aborted':
-    case 'RolledBack':
-    case 'Failed':
-      return phase;
-    case 'Pending':
-    case 'SetupReplication':
-    case 'BulkCopy':
-    case 'SyncChanges':
-    case 'SwitchReads':
-    case 'SwitchWrites':
-    case 'VerifyAndCleanup':
-      return undefined;
-    default:
-      return assertNever(phase);
-  }
+export function endingOf(migration: ShardMigration): MigrationEnd | undefined {
+  return migrationEnd.options.find(end => end === phaseOf(migration));
 }
 
 export function operationOf({ spec, status }: ShardMigration): string {

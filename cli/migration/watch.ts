@@ -3,12 +3,13 @@
  * object is read again and again: it changes about once a second, and an API server that is away for a while is no reason to
  * stop.
  */
+import type { MigrationEnd } from '#crds/api/migration/status.ts';
 import { CliError } from '../errors.ts';
 import type { Io } from '../io.ts';
 import { clock } from '../units.ts';
 import { draw, oneLine } from './draw.ts';
 import type { Migrations } from './migrations.ts';
-import { type Ending, endingOf, hasCutOver } from './story.ts';
+import { endingOf, hasCutOver } from './story.ts';
 
 export interface WatchOptions {
   /** `cutover`: not the time in which it can be rolled back. */
@@ -19,7 +20,12 @@ const lookEveryMs = 1000;
 /** The API server may be upgraded or fail over; it is not away for longer. */
 const patienceMs = 60_000;
 
-const exitCodes: Readonly<Record<Ending, number>> = { Completed: 0, Failed: 1, Aborted: 3, RolledBack: 4 };
+const exitCodes: Readonly<Record<MigrationEnd, number>> = {
+  Completed: 0,
+  Failed: 1,
+  Aborted: 3,
+  RolledBack: 4,
+};
 
 /** Resolves with the exit code that tells how it ended. */
 export async function watchMigration(

@@ -48,13 +48,13 @@ export function archiveActions(
   // Who takes it out of the policy wants no more rows to go: what a run has done stays done.
   if (!archive) return shards.flatMap(({ view }) => (view.archiveJob ? [removal(view)] : []));
   const busy =
-    shards.filter(each => isBackingUp(each, starting)).length +
+    shards.filter(each => isUnderWay('backup', each, starting)).length +
     begun.filter(({ kind }) => kind === 'Backup').length +
-    shards.filter(each => isArchiving(each, starting)).length;
+    shards.filter(each => isUnderWay('archive', each, starting)).length;
   const ready = shards.flatMap(decision => {
     const { view, backup, archiveDue: due } = decision;
     const { coldTier } = backup ?? {};
-    if (!coldTier || !due || isArchiving(decision, starting)) return [];
+    if (!coldTier || !due || isUnderWay('archive', decision, starting)) return [];
     return heldBack(view) === undefined && !isPutOff(due, coldTier, now) ? [{ view, coldTier, due }] : [];
   });
   const first = ready.toSorted(
@@ -79,18 +79,16 @@ function removal(shard: ShardView): Action {
   return { kind: 'RemoveJob', shard, job: 'archive' };
 }
 
-export function isBackingUp({ view, backup }: ShardDecision, starting: Starting): boolean {
+/** A Job of this kind runs, begins, or has an end that the status does not know of. */
+export function isUnderWay(
+  kind: keyof Starting,
+  { view, backup }: ShardDecision,
+  starting: Starting,
+): boolean {
+  const [told, job] = kind === 'backup' ? [backup, view.backupJob] : [backup?.coldTier, view.archiveJob];
   return (
-    backup?.running !== undefined ||
-    starting.backup.has(view.shard.metadata.name) ||
-    (view.backupJob !== undefined && view.backupJob.request !== backup?.finished)
-  );
-}
-
-function isArchiving({ view, backup }: ShardDecision, starting: Starting): boolean {
-  return (
-    backup?.coldTier?.running !== undefined ||
-    starting.archive.has(view.shard.metadata.name) ||
-    (view.archiveJob !== undefined && view.archiveJob.request !== backup?.coldTier?.finished)
+    told?.running !== undefined ||
+    starting[kind].has(view.shard.metadata.name) ||
+    (job !== undefined && job.request !== told?.finished)
   );
 }

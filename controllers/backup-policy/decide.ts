@@ -12,7 +12,7 @@ import { timestamp } from '#kernel/conditions.ts';
 import { type DueArchive, dueArchive } from './archive-due.ts';
 import type { ArchiveRequest } from './archive-job.ts';
 import { typeFor } from './backup-type.ts';
-import { archiveActions, isBackingUp, stepColdTier } from './decide-archives.ts';
+import { archiveActions, isUnderWay, stepColdTier } from './decide-archives.ts';
 import { type Due, dueBackup, dueWhenever } from './due.ts';
 import { expire } from './expire.ts';
 import type { PolicyFacts, ShardView } from './facts.ts';
@@ -250,7 +250,7 @@ function backupActions(
   now: Date,
 ): readonly Action[] {
   const { schedule, retention } = policy.spec;
-  const isBusy = (decision: ShardDecision) => isBackingUp(decision, starting);
+  const isBusy = (decision: ShardDecision) => isUnderWay('backup', decision, starting);
   const free = schedule.maxConcurrent - shards.filter(isBusy).length;
   if (free <= 0) return [];
   const ready = shards.flatMap(decision => {

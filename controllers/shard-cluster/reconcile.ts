@@ -228,6 +228,7 @@ async function writeStatus(
   const live = deps.caches.shardClusters.get(request);
   if (!live || live.metadata.uid !== raw.metadata.uid) return;
   const { plan } = input;
+  const paused = isPaused(cluster);
   const { fields, conditions } = clusterStatus({
     cluster,
     shards: input.shards,
@@ -235,7 +236,7 @@ async function writeStatus(
     mapPages: input.pages,
     problem: plan.problem,
     waiting: plan.waiting,
-    paused: isPaused(cluster),
+    paused,
     rotating: input.rotating ?? false,
     schemaHash: input.schemaHash,
     progress: input.progress,
@@ -248,7 +249,10 @@ async function writeStatus(
     conditions.map(condition => ({ ...condition, observedGeneration })),
     deps.clock.now(),
   );
-  const { changed } = await deps.applier.applyStatus(live, { ...fields, conditions: after }, { signal });
+  const status = { ...fields, conditions: after };
+  // It rests on the status before, which may be one that the cache does not show yet.
+  const over = paused ? raw.metadata.resourceVersion : undefined;
+  const { changed } = await deps.applier.applyStatus(live, status, { signal, over });
   if (changed) deps.events.conditionsChanged(raw, before, after);
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { clusterWith, condition, settled, shardWith } from '#controllers/testing/objects.ts';
 import type { Shard } from '#crds/api/shard.ts';
+import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { firstMap } from './map-from-spec.ts';
 import { onceApplied } from './rollout-budget.ts';
 import { type ClusterStatusInput, clusterStatus } from './status.ts';
@@ -28,7 +29,8 @@ function statusOf(over: Partial<ClusterStatusInput> = {}) {
     ...over,
   });
   const by = Object.fromEntries(conditions.map(each => [each.type, `${each.status} ${each.reason}`]));
-  return { fields, by };
+  const messages = Object.fromEntries(conditions.map(each => [each.type, each.message]));
+  return { fields, by, messages };
 }
 
 describe('the status of a fleet', () => {
@@ -94,7 +96,21 @@ describe('the status of a fleet', () => {
   test('a roll-out that waits for its turn is under way', () => {
     expect(statusOf({ waiting: 1 }).by['Reconciling']).toBe('True RollingOut');
     expect(statusOf({ rotating: true }).by['Reconciling']).toBe('True RotatingPasswords');
-    expect(statusOf({ paused: true, waiting: 1 }).by['Reconciling']).toBe('False Paused');
+  });
+
+  test('a paused fleet serves, and says whether a spec waits; so does one with a paused shard', () => {
+    const before = clusterWith({ shards: 2 }, {}, settled);
+    const changed = clusterWith({ shards: 3 }, { generation: 2 }, settled);
+    const ready = { Ready: 'True AllShardsReady' };
+    const of = (each: ShardCluster) => statusOf({ cluster: each, paused: true }).by;
+    expect(of(before)).toMatchObject({ ...ready, Reconciling: 'False Paused' });
+    expect(of(changed)).toMatchObject({ ...ready, Reconciling: 'True Paused' });
+    const waits = condition('Reconciling', 'True', { reason: 'Paused', message: 'it is paused' });
+    const { by, messages } = statusOf({
+      shards: [shard(0), shard(1, { conditions: [condition('Ready', 'True'), waits] })],
+    });
+    expect(by).toMatchObject({ ...ready, Reconciling: 'True ShardsProgressing' });
+    expect(messages['Reconciling']).toContain('social-1: it is paused');
   });
 
   test.each([

@@ -4,6 +4,7 @@
  */
 
 import { findCondition, type WantedCondition } from '#controllers/conditions.ts';
+import { reconcilingWhilePaused } from '#controllers/paused.ts';
 import { labels } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { ShardCluster, ShardClusterStatus } from '#crds/api/shard-cluster.ts';
@@ -73,7 +74,8 @@ interface Summary {
   /** The first shard whose schema failed. */
   readonly schemaFailed: { readonly shard: string; readonly message: string } | undefined;
   readonly firstNotReady: { readonly shard: string; readonly message: string } | undefined;
-  readonly stalled: { readonly shard: string; readonly message: string } | undefined;
+  /** The first shard that goes on with its spec only when a person helps it, or lets it. */
+  readonly held: { readonly shard: string; readonly message: string } | undefined;
   readonly worst: NonNullable<ShardClusterStatus['worst']>;
   readonly sizeBytes: number;
   readonly referenceVersion: string | undefined;
@@ -85,7 +87,7 @@ function summarize(shards: readonly Shard[]): Summary {
   let [readyCount, settled, schemaDone, sizeBytes] = [0, 0, 0, 0];
   let schemaFailed: Summary['schemaFailed'];
   let firstNotReady: Summary['firstNotReady'];
-  let stalled: Summary['stalled'];
+  let held: Summary['held'];
   let worst: Summary['worst'] = {};
   let oldest: { version: bigint; shard: string } | undefined;
   let newest: bigint | undefined;
@@ -107,8 +109,8 @@ function summarize(shards: readonly Shard[]): Summary {
     if (schema?.status === 'True' && status?.schema?.hash === shard.spec.schema?.hash) schemaDone++;
     if (schema?.status === 'False' && schema.reason !== 'Pending')
       schemaFailed ??= { shard: name, message: schema.message };
-    const stall = findCondition(shard, 'Stalled');
-    if (stall?.status === 'True') stalled ??= { shard: name, message: stall.message };
+    const hold = heldBy(shard);
+    if (hold) held ??= { shard: name, message: hold.message };
     sizeBytes += status?.sizeBytes ?? 0;
     if ((status?.sizeBytes ?? -1) > (worst.sizeBytes ?? -1)) {
       worst = { ...worst, sizeBytes: status?.sizeBytes ?? 0, sizeShard: name };
@@ -131,7 +133,7 @@ function summarize(shards: readonly Shard[]): Summary {
     schemaApplied: schemaDone,
     schemaFailed,
     firstNotReady,
-    stalled,
+    held,
     worst,
     sizeBytes,
     referenceVersion: oldest?.version.toString(),
@@ -139,6 +141,13 @@ function summarize(shards: readonly Shard[]): Summary {
       oldest !== undefined && newest !== undefined && oldest.version < newest ? oldest.shard : undefined,
     certificateExpiry,
   };
+}
+
+function heldBy(shard: Shard): WantedCondition | undefined {
+  const stalled = findCondition(shard, 'Stalled');
+  if (stalled?.status === 'True') return stalled;
+  const work = findCondition(shard, 'Reconciling');
+  return work?.status === 'True' && work.reason === 'Paused' ? work : undefined;
 }
 
 function ready(sum: Summary, wanted: number, allReady: boolean): WantedCondition {
@@ -159,13 +168,12 @@ function ready(sum: Summary, wanted: number, allReady: boolean): WantedCondition
 }
 
 function reconciling(input: ClusterStatusInput, unsettled: number, sum: Summary): WantedCondition {
-  if (input.paused)
-    return idle('Paused', 'the annotation shardwright.io/paused keeps the operator from changing anything');
+  if (input.paused) return reconcilingWhilePaused(input.cluster);
   if (input.problem) return idle('Stalled', input.problem.message);
   if (input.progress !== undefined)
     return { type: 'Reconciling', status: 'True', reason: 'Recovering', message: input.progress };
   if (unsettled > 0) {
-    const why = sum.stalled ? `; ${sum.stalled.shard}: ${sum.stalled.message}` : '';
+    const why = sum.held ? `; ${sum.held.shard}: ${sum.held.message}` : '';
     return {
       type: 'Reconciling',
       status: 'True',

@@ -64,8 +64,9 @@ async function reconcile(
 ): Promise<ReconcileResult> {
   const { shard } = facts;
   if (isPaused(shard) || clusterPaused(deps, facts)) {
-    await writeStatus(deps, facts, request, idle(shard.status?.certificateExpiry), true, context);
-    return {};
+    const pass = idle(shard.status?.certificateExpiry);
+    const detailsMs = await writeStatus(deps, facts, request, pass, true, context);
+    return detailsMs === undefined ? {} : { requeueAfterMs: detailsMs };
   }
   const names = deps.engine(shard).serverNames(shard);
   const certificate = await deps.certificates.ensure(shard, names, context);
@@ -223,7 +224,9 @@ async function writeStatus(
   const now = deps.clock.monotonicMs();
   const waitMs = deps.memory.statusWrittenAt(shard) + DETAILS_WAIT_MS - now;
   if (waitMs > 0 && !isNews(known, status)) return waitMs;
-  const { changed } = await deps.applier.applyStatus(live, status, { signal, owns: isShardField });
+  // It rests on the status before, which may be one that the cache does not show yet.
+  const over = paused ? facts.raw.metadata.resourceVersion : undefined;
+  const { changed } = await deps.applier.applyStatus(live, status, { signal, owns: isShardField, over });
   deps.memory.keepStatus(shard, { status, over: live.metadata.resourceVersion, at: now });
   if (changed) deps.events.conditionsChanged(facts.raw, before, after);
   tellOfRebuild(deps, known?.rebuild, facts.raw, pass.rebuilt);

@@ -1,6 +1,7 @@
 /** A Shard's status from what is known of it. Pure; what a session last measured is carried over until it measures again. */
 
 import type { WantedCondition } from '#controllers/conditions.ts';
+import { reconcilingWhilePaused } from '#controllers/paused.ts';
 import type { Shard, ShardStatus } from '#crds/api/shard.ts';
 import type { MemberFacts } from '#engines/engine.ts';
 import type { RollingReason } from './turns.ts';
@@ -54,7 +55,6 @@ export function shardStatus(input: ShardStatusInput): ShardStatusResult {
   const lags = members.flatMap(member => (member.role === 'replica' ? (lag[member.name] ?? []) : []));
   const readyCount = members.filter(member => member.ready).length;
   const notReady = whyNotReady(input, primary, readyCount);
-  const pending = whyPending(input);
   const conditions: (WantedCondition | undefined)[] = [
     notReady
       ? { type: 'Ready', status: 'False', ...notReady }
@@ -64,14 +64,7 @@ export function shardStatus(input: ShardStatusInput): ShardStatusResult {
           reason: 'PrimaryServes',
           message: `${primary?.name ?? ''} is primary, ${readyCount} of ${shard.spec.members} members are ready`,
         },
-    pending
-      ? { type: 'Reconciling', status: 'True', ...pending }
-      : {
-          type: 'Reconciling',
-          status: 'False',
-          reason: input.paused ? 'Paused' : 'AsWanted',
-          message: 'nothing is under way',
-        },
+    reconciling(input),
     input.problem
       ? { type: 'Stalled', status: 'True', ...input.problem }
       : { type: 'Stalled', status: 'False', reason: 'Progressing', message: 'nothing needs a person' },
@@ -141,9 +134,16 @@ function whyNotReady(
   return undefined;
 }
 
+function reconciling(input: ShardStatusInput): WantedCondition {
+  if (input.paused) return reconcilingWhilePaused(input.shard);
+  const pending = whyPending(input);
+  return pending
+    ? { type: 'Reconciling', status: 'True', ...pending }
+    : { type: 'Reconciling', status: 'False', reason: 'AsWanted', message: 'nothing is under way' };
+}
+
 function whyPending(input: ShardStatusInput): Why | undefined {
   const { shard, measured, accessWanted } = input;
-  if (input.paused) return undefined;
   if (input.rolling) {
     return { reason: input.rolling.reason, message: input.rolling.what };
   }

@@ -9,7 +9,7 @@ import type { ArchiveReport, BackupReport } from '#engines/backup.ts';
 import { orUndefined } from '#kernel/errors.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import { type Job, Jobs, type Pod, Pods, Secrets } from '#kernel/resources.ts';
-import { endedJobStatus } from './ended-job.ts';
+import { endJob, tellReport } from './ended-job.ts';
 
 export class BackupJobs {
   /** Over what meters tell, by shard; `undefined`: it tells nothing. */
@@ -52,7 +52,7 @@ export class BackupJobs {
     const policy = (await orUndefined(this.#client.get(Secrets, key)))?.data?.['policy.json'];
     if (policy === undefined) return;
     const { version }: { version: string } = JSON.parse(Buffer.from(policy, 'base64').toString());
-    await this.#report(Pods, pod, {
+    const report: BackupReport = {
       kind: 'Archive',
       at: new Date().toISOString(),
       settingsVersion: version,
@@ -62,7 +62,8 @@ export class BackupJobs {
       objects: 1,
       bytes: 1,
       ...over,
-    });
+    };
+    await tellReport(this.#client, Pods, { namespace: this.#namespace, name: pod }, report);
   }
 
   /** As its kubelet would: the pod of the template, with its last message. */
@@ -108,9 +109,7 @@ export class BackupJobs {
     const failure = ok ? {} : { failure: 'the store said no' };
     const what = parseRequest(request)?.what;
     const type = what === 'full' || what === 'differential' ? what : 'incremental';
-    await this.#report(
-      Jobs,
-      name,
+    const report: BackupReport =
       job.metadata.labels?.[labels.task] === 'drill'
         ? {
             kind: 'Drill',
@@ -141,22 +140,13 @@ export class BackupJobs {
               },
             ],
             ...failure,
-          },
-    );
+          };
+    await tellReport(this.#client, Jobs, job.metadata, report);
     await this.#end(job, at, ok);
   }
 
   async #end(job: Job, at: string, ok: boolean): Promise<void> {
-    const status = endedJobStatus(job, at, ok);
-    const patch = { type: 'merge', body: { status } } as const;
-    await orUndefined(this.#client.patch(Jobs, job.metadata, patch, { subresource: 'status' }));
+    await endJob(this.#client, job, at, ok);
     this.ended.push(`${job.metadata.name} ${job.metadata.annotations?.[annotations.request] ?? ''}`);
-  }
-
-  async #report(resource: typeof Pods | typeof Jobs, name: string, report: BackupReport): Promise<void> {
-    const body = { metadata: { annotations: { [annotations.report]: JSON.stringify(report) } } };
-    const key = { namespace: this.#namespace, name };
-    if (resource === Pods) await orUndefined(this.#client.patch(Pods, key, { type: 'merge', body }));
-    else await orUndefined(this.#client.patch(Jobs, key, { type: 'merge', body }));
   }
 }

@@ -1,4 +1,4 @@
-/** A BackupPolicy of the fleet `fleet`, whose bucket wants the Secret `s3`. */
+/** A BackupPolicy of the fleet `fleet`, and the Secret `s3` that its bucket wants. */
 import { BackupPolicies } from '#controllers/caches.ts';
 import type { BackupPolicySpec } from '#crds/api/backup-policy.ts';
 import type { KubeObject } from '#kernel/object.ts';
@@ -20,5 +20,14 @@ export function backupPolicyManifest(
       ],
       ...over,
     },
+  };
+}
+
+export function storeSecretManifest(namespace: string): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { namespace, name: 's3' },
+    stringData: { 'access-key-id': 'id', 'secret-access-key': 'very-secret' },
   };
 }

@@ -28,6 +28,7 @@ import type { MapShard, ShardMap } from '#sharding/map.ts';
 import { shardByOrdinal } from '#sharding/map.ts';
 import { login } from './fake-database-rows.ts';
 import { FakeTransfers } from './fake-transfer.ts';
+import { KilledError } from './kill-point.ts';
 import { MemoryConfigMaps } from './memory-config-maps.ts';
 import { clusterWith, member, settled, shardWith } from './objects.ts';
 
@@ -37,10 +38,6 @@ const STRIDE = 16;
 /** Rows that are there from the beginning to the end, one in each of those slots: every count must find each of them once. */
 const STEADY = Array.from({ length: SLOTS / STRIDE }, (_, i) => i * STRIDE);
 const fleet = { namespace: 'default', name: 'social' };
-
-export class KilledError extends Error {
-  override readonly name = 'KilledError';
-}
 
 export class RuleBrokenError extends Error {
   override readonly name = 'RuleBrokenError';

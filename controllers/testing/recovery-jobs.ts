@@ -2,11 +2,10 @@
 import { deflateSync } from 'node:zlib';
 import { annotations, labels } from '#crds/api/names.ts';
 import type { StoredIncarnation } from '#engines/recovery.ts';
-import { orUndefined } from '#kernel/errors.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import { type Job, Jobs } from '#kernel/resources.ts';
 import type { Partition } from '#sharding/partition.ts';
-import { endedJobStatus } from './ended-job.ts';
+import { endJob, tellReport } from './ended-job.ts';
 
 export class RecoveryJobs {
   incarnations: readonly StoredIncarnation[] = [];
@@ -45,11 +44,8 @@ export class RecoveryJobs {
       ...(failure === undefined ? this.#told(job, task) : { failure, steps: [] }),
       kind: task === 'catalog' ? 'Catalog' : 'Recovery',
     };
-    const told = { metadata: { annotations: { [annotations.report]: JSON.stringify(report) } } };
-    await orUndefined(this.#client.patch(Jobs, job.metadata, { type: 'merge', body: told }));
-    const status = endedJobStatus(job, at, failure === undefined);
-    const patch = { type: 'merge', body: { status } } as const;
-    await orUndefined(this.#client.patch(Jobs, job.metadata, patch, { subresource: 'status' }));
+    await tellReport(this.#client, Jobs, job.metadata, report);
+    await endJob(this.#client, job, at, failure === undefined);
     this.ended.push(name);
   }
 

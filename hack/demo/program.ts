@@ -1,7 +1,6 @@
-/** Runs a program of the demo as a pod beside the fleet: bundled into a ConfigMap, without any right, in the operator's image. */
-import { build } from 'esbuild';
+/** Runs a program of the demo as a pod beside the fleet. */
+import { type ProgramPod, programConfigMap, programPod } from '#hack/program-pod.ts';
 import { SetupError } from '#hack/setup-error.ts';
-import type { KubeObject } from '#kernel/object.ts';
 import type { Kubectl } from './fleet.ts';
 
 export interface Program {
@@ -11,27 +10,20 @@ export interface Program {
   finish(): Promise<string>;
 }
 
-interface ProgramOptions {
-  readonly name: string;
-  readonly entryPoint: string;
-  readonly image: string;
-  /** Mounted at /secret. */
-  readonly secret: string;
-}
-
 const runningWithin = '--timeout=180s';
 const endedWithin = '--timeout=120s';
 
 /** The program and what it was made from are gone afterwards, whatever `work` did. */
 export async function withProgram<T>(
   kubectl: Kubectl,
-  options: ProgramOptions,
+  options: ProgramPod,
   work: (program: Program) => Promise<T>,
 ): Promise<T> {
   const { name } = options;
   await remove(kubectl, name);
   try {
-    for (const object of await manifests(options)) {
+    const program = { memory: '64Mi', ...options };
+    for (const object of [await programConfigMap(program), programPod(program)]) {
       await kubectl(['create', '--filename=-'], JSON.stringify(object));
     }
     await kubectl(['wait', `pod/${name}`, '--for=jsonpath={.status.phase}=Running', runningWithin]);
@@ -64,73 +56,4 @@ async function remove(kubectl: Kubectl, name: string): Promise<void> {
     '--grace-period=1',
     '--wait',
   ]);
-}
-
-async function bundled(entryPoint: string): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [entryPoint],
-    bundle: true,
-    write: false,
-    minify: true,
-    platform: 'node',
-    format: 'esm',
-    external: ['pg-native'],
-    banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
-  });
-  return outputFiles[0]?.text ?? '';
-}
-
-async function manifests({
-  name,
-  entryPoint,
-  image,
-  secret,
-}: ProgramOptions): Promise<readonly KubeObject[]> {
-  return [
-    {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name },
-      data: { 'program.mjs': await bundled(entryPoint) },
-    },
-    {
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name },
-      spec: {
-        restartPolicy: 'Never',
-        enableServiceLinks: false,
-        automountServiceAccountToken: false,
-        securityContext: {
-          runAsNonRoot: true,
-          runAsUser: 65_532,
-          runAsGroup: 65_532,
-          fsGroup: 65_532,
-          seccompProfile: { type: 'RuntimeDefault' },
-        },
-        containers: [
-          {
-            name: 'program',
-            image,
-            imagePullPolicy: 'IfNotPresent',
-            command: ['node', '/program/program.mjs'],
-            resources: { requests: { cpu: '10m', memory: '64Mi' } },
-            securityContext: {
-              allowPrivilegeEscalation: false,
-              readOnlyRootFilesystem: true,
-              capabilities: { drop: ['ALL'] },
-            },
-            volumeMounts: [
-              { name: 'program', mountPath: '/program' },
-              { name: 'secret', mountPath: '/secret', readOnly: true },
-            ],
-          },
-        ],
-        volumes: [
-          { name: 'program', configMap: { name } },
-          { name: 'secret', secret: { secretName: secret } },
-        ],
-      },
-    },
-  ];
 }

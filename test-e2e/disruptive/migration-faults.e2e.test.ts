@@ -3,6 +3,7 @@
  * and nothing stays. `make matrix`, or MATRIX=all, takes the whole table, MATRIX=part a part that covers every fault and phase.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { MigrationStep } from '#crds/api/migration/status.ts';
 import { annotations } from '#crds/api/names.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { startLoad } from '#test-e2e/load/deploy.ts';
@@ -18,7 +19,7 @@ import {
 } from '#test-e2e/support/migrations.ts';
 import { type SmallVolumes, smallVolumes } from '#test-e2e/support/pod-faults.ts';
 import { useNamespace } from '#test-e2e/support/use-namespace.ts';
-import { cellsOf, type FaultPhase, faults, nameOfCell, type Shards } from './migration-faults.ts';
+import { cellsOf, faults, nameOfCell, type Shards } from './migration-faults.ts';
 
 let volumes: SmallVolumes | undefined;
 // Runs after the namespace is cleared: hooks of that kind run in the reverse order of their registration.
@@ -66,7 +67,7 @@ const held = { cutover: { mode: 'Manual' } } as const;
 const kept = { rollbackWindow: '1h' } as const;
 
 /** Comes as far as the phase. The two that a person can set off are set off last, so that the fault falls into their work. */
-async function begin(name: string, phase: FaultPhase): Promise<void> {
+async function begin(name: string, phase: MigrationStep): Promise<void> {
   const ns = space.current;
   const { source: from, target: to } = shards;
   const spec = { slots: { from, to, ranges: [{ first: 0, last: 2047 }] } };
@@ -93,7 +94,7 @@ async function begin(name: string, phase: FaultPhase): Promise<void> {
   }
 }
 
-async function goOn(name: string, phase: FaultPhase): Promise<void> {
+async function goOn(name: string, phase: MigrationStep): Promise<void> {
   if (phase === 'VerifyAndCleanup' || phase === 'SwitchWrites') return;
   await patchMigration(space.current, name, { cutover: { approved: true } });
 }

@@ -1,21 +1,11 @@
 /** The faults and the phases that they are done in, as a table; and which of its cells a run takes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MigrationPhase } from '#crds/api/migration/status.ts';
+import { type MigrationStep, migrationStep } from '#crds/api/migration/status.ts';
 import { labels } from '#crds/api/names.ts';
 import { Pods } from '#kernel/resources.ts';
 import { killFirstProcess, killOperator, stopApiServer, switchover } from '#test-e2e/support/faults.ts';
 import type { TestNamespace } from '#test-e2e/support/namespace.ts';
 import { cutBetween, fillVolume } from '#test-e2e/support/pod-faults.ts';
-
-export const faultPhases = [
-  'SetupReplication',
-  'BulkCopy',
-  'SyncChanges',
-  'SwitchReads',
-  'SwitchWrites',
-  'VerifyAndCleanup',
-] as const satisfies readonly MigrationPhase[];
-export type FaultPhase = (typeof faultPhases)[number];
 
 export interface Shards {
   readonly source: string;
@@ -66,7 +56,7 @@ export const faults = {
 } as const satisfies Readonly<Record<string, Inflict>>;
 
 export type FaultName = keyof typeof faults;
-export type Cell = readonly [fault: FaultName, phase: FaultPhase];
+export type Cell = readonly [fault: FaultName, phase: MigrationStep];
 
 /** Every fault, every phase, and the fence under all that can hit it hardest: what every run of the tests takes. */
 const cover: readonly Cell[] = [
@@ -88,7 +78,7 @@ const cover: readonly Cell[] = [
 export function cellsOf(matrix: string | undefined): readonly Cell[] {
   if (matrix === undefined || matrix === 'part') return cover;
   const names = Object.keys(faults).filter((name): name is FaultName => name in faults);
-  const all = faultPhases.flatMap(phase => names.map((name): Cell => [name, phase]));
+  const all = migrationStep.options.flatMap(phase => names.map((name): Cell => [name, phase]));
   const found = matrix === 'all' ? all : all.filter(cell => nameOfCell(cell).includes(matrix));
   if (found.length === 0) throw new Error(`no cell of the matrix is called ${JSON.stringify(matrix)}`);
   return found;

@@ -8,7 +8,8 @@ import { dialDirectly } from '#client/dial.ts';
 import { type Client, createClient } from '#client/index.ts';
 import { createAuthority, issueCertificate } from '#controllers/pki/authority.ts';
 import type { End, Switch, Transfer, TransferSession } from '#engines/migration.ts';
-import { Pair, until } from '#engines/postgresql/migration/testing/pair.ts';
+import { Pair } from '#engines/postgresql/migration/testing/pair.ts';
+import { copied } from '#engines/postgresql/migration/testing/steer.ts';
 import { sameToken } from '#operator/map-service/map-pages.ts';
 import { type MapService, startMapService } from '#operator/map-service/server.ts';
 import { MemoryMapPages } from '#operator/map-service/testing/memory-map-pages.ts';
@@ -158,11 +159,7 @@ async function move(turn: number, rollBack: boolean): Promise<Switched[]> {
   try {
     await session.prepare();
     await session.startForward();
-    await until(
-      'streaming',
-      () => session.observe(),
-      ({ forward }) => forward.kind === 'Streaming',
-    );
+    await copied(session);
     await session.startBack();
     await verified(session, 'forward');
     await switchReaders(session, 'target');

@@ -1,6 +1,6 @@
 /** Taken back in each phase: nothing stays, and the application does not notice. */
 import { beforeAll, expect, it } from 'vitest';
-import type { MigrationPhase } from '#crds/api/migration/status.ts';
+import { migrationStep } from '#crds/api/migration/status.ts';
 import { startLoad } from '#test-e2e/load/deploy.ts';
 import { single } from '#test-e2e/support/fleet.ts';
 import type { Traces } from '#test-e2e/support/migration-leaks.ts';
@@ -16,16 +16,7 @@ beforeAll(async () => {
   before = await setUp(space.current, { ...single, shards: 2 });
 });
 
-const phases = [
-  'SetupReplication',
-  'BulkCopy',
-  'SyncChanges',
-  'SwitchReads',
-  'SwitchWrites',
-  'VerifyAndCleanup',
-] as const satisfies readonly MigrationPhase[];
-
-it.each(phases)('in phase %s', async phase => {
+it.each(migrationStep.options)('in phase %s', async phase => {
   const ns = space.current;
   const owned = async () => (await ns.shards()).map(({ spec }) => spec.sharding.slotCount);
   const owners = await owned();

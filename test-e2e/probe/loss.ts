@@ -14,7 +14,7 @@ export interface Loss {
 /** `present`: ids that came back. `lostAtMs`: a moment before the shard was lost, when its status said `declaredSeconds`. */
 export function lossOf(
   records: readonly ProbeRecord[],
-  present: ReadonlySet<number>,
+  present: Pick<ReadonlySet<number>, 'has'>,
   lostAtMs: number,
   declaredSeconds: number,
 ): Loss {

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { claimsOf } from '#controllers/shard-cluster/recovery/claims.ts';
 import type { End, Transfer, TransferSession } from '#engines/migration.ts';
 import { ends, Pair, until, value } from '#engines/postgresql/migration/testing/pair.ts';
+import { connectStreams } from '#engines/postgresql/migration/testing/steer.ts';
 import { foundShard } from '#engines/postgresql/recovery/found.ts';
 import {
   foundStatement,
@@ -46,19 +47,7 @@ beforeEach(async () => {
     `INSERT INTO users SELECT n, 'user ' || n FROM generate_series(1, ${ROWS}) AS n`,
   );
   session = await pair.open(transfer);
-  await session.prepare();
-  await session.startForward();
-  await until(
-    'streaming',
-    () => session.observe(),
-    ({ forward }) => forward.kind === 'Streaming',
-  );
-  await session.startBack();
-  await until(
-    'streaming back',
-    () => session.observe(),
-    ({ back }) => back.kind === 'Streaming',
-  );
+  await connectStreams(session);
 }, 240_000);
 afterEach(async () => {
   await session[Symbol.asyncDispose]();

@@ -1,6 +1,12 @@
 /** ShardMigrations of the tests: made, waited for, and told about. */
 
-import type { MigrationPhase, ShardMigrationStatus } from '#crds/api/migration/status.ts';
+import {
+  type MigrationEnd,
+  type MigrationPhase,
+  migrationEnd,
+  migrationStep,
+  type ShardMigrationStatus,
+} from '#crds/api/migration/status.ts';
 import { apiVersion } from '#crds/api/names.ts';
 import type { ShardMigrationSpec } from '#crds/api/shard-migration.ts';
 import type { KubeObject } from '#kernel/object.ts';
@@ -26,25 +32,10 @@ export function migration(name: string, spec: Spec): MigrationManifest {
   };
 }
 
-const order: readonly MigrationPhase[] = [
-  'Pending',
-  'SetupReplication',
-  'BulkCopy',
-  'SyncChanges',
-  'SwitchReads',
-  'SwitchWrites',
-  'VerifyAndCleanup',
-];
-export const endings = [
-  'Completed',
-  'Aborted',
-  'RolledBack',
-  'Failed',
-] as const satisfies readonly MigrationPhase[];
-export type Ending = (typeof endings)[number];
+const order: readonly MigrationPhase[] = ['Pending', ...migrationStep.options];
 
-function ended(phase: MigrationPhase): phase is Ending {
-  return endings.some(ending => ending === phase);
+function ended(phase: MigrationPhase): boolean {
+  return migrationEnd.options.some(end => end === phase);
 }
 
 export function phaseOf(object: ShardMigrationObject | undefined): MigrationPhase {
@@ -87,7 +78,7 @@ export async function reached(
 export async function endedAs(
   namespace: TestNamespace,
   name: string,
-  ending: Ending | readonly Ending[],
+  ending: MigrationEnd | readonly MigrationEnd[],
   options: WaitOptions = {},
 ): Promise<ShardMigrationObject> {
   const wanted: readonly MigrationPhase[] = typeof ending === 'string' ? [ending] : ending;

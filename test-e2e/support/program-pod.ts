@@ -1,26 +1,13 @@
-/**
- * Programs of the tests as pods: bundled into one file, handed over in a ConfigMap, run by the operator's image under the
- * restricted standard without any right. What they have to say they print, one JSON object a line.
- */
-import { build } from 'esbuild';
-import type { KubeObject } from '#kernel/object.ts';
+/** Programs of the tests as pods. What they have to say they print, one JSON object a line. */
+import { type ProgramPod, programConfigMap, programPod } from '#hack/program-pod.ts';
 import { type Pod, Pods } from '#kernel/resources.ts';
 import type { TestNamespace } from './namespace.ts';
 
-export interface ProgramOptions {
-  /** Of pod and ConfigMap. */
-  readonly name: string;
+export interface ProgramOptions extends Omit<ProgramPod, 'labels' | 'image'> {
   /** Label `app` of the pod. */
   readonly app: string;
-  /** The program's source file. */
-  readonly entryPoint: string;
-  readonly env: readonly object[];
-  /** A Secret that is mounted at /secret. */
-  readonly secret?: string;
-  readonly memory?: string;
-  readonly image?: string;
-  /** A node that will be stopped, and with it whatever runs there. */
-  readonly avoidNode?: string;
+  /** The operator's if absent. */
+  readonly image?: string | undefined;
 }
 
 export interface Program {
@@ -32,38 +19,16 @@ export interface Program {
   remove(): Promise<string>;
 }
 
-const bundles = new Map<string, Promise<string>>();
-
-function bundled(entryPoint: string): Promise<string> {
-  const known = bundles.get(entryPoint);
-  if (known) return known;
-  const made = build({
-    entryPoints: [entryPoint],
-    bundle: true,
-    write: false,
-    minify: true,
-    platform: 'node',
-    format: 'esm',
-    external: ['pg-native'],
-    banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
-  }).then(result => result.outputFiles[0]?.text ?? '');
-  bundles.set(entryPoint, made);
-  return made;
-}
-
 /** Resolves once it runs. */
 export async function startProgram(namespace: TestNamespace, options: ProgramOptions): Promise<Program> {
-  const { name } = options;
-  await namespace.apply({
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    metadata: { name },
-    data: { 'program.mjs': await bundled(options.entryPoint) },
-  });
+  const { app, image = namespace.operator.image, ...rest } = options;
+  const program = { ...rest, labels: { app }, image };
+  const { name } = program;
+  await namespace.apply(await programConfigMap(program));
   // One that a failed test has left behind.
   await namespace.delete(Pods, name, { gracePeriodSeconds: 0 }).catch(() => undefined);
   await namespace.gone(Pods, name);
-  await namespace.apply(podOf(options, options.image ?? namespace.operator.image));
+  await namespace.apply(programPod(program));
   await namespace.until(Pods, name, pod =>
     pod?.status?.phase === 'Running' ? undefined : `the pod is ${pod?.status?.phase}`,
   );
@@ -102,59 +67,4 @@ export async function startProgram(namespace: TestNamespace, options: ProgramOpt
 
 function isDone(pod: Pod | undefined): boolean {
   return pod?.status?.phase === 'Succeeded' || pod?.status?.phase === 'Failed';
-}
-
-function notOn(node: string): Record<string, unknown> {
-  const matchExpressions = [{ key: 'kubernetes.io/hostname', operator: 'NotIn', values: [node] }];
-  return {
-    nodeAffinity: {
-      requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions }] },
-    },
-  };
-}
-
-function podOf(options: ProgramOptions, image: string): KubeObject {
-  const { name, app, env, secret, avoidNode, memory = '48Mi' } = options;
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, labels: { app } },
-    spec: {
-      restartPolicy: 'Never',
-      enableServiceLinks: false,
-      automountServiceAccountToken: false,
-      terminationGracePeriodSeconds: 0,
-      ...(avoidNode === undefined ? {} : { affinity: notOn(avoidNode) }),
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: 65_532,
-        runAsGroup: 65_532,
-        fsGroup: 65_532,
-        seccompProfile: { type: 'RuntimeDefault' },
-      },
-      containers: [
-        {
-          name: 'program',
-          image,
-          imagePullPolicy: 'IfNotPresent',
-          command: ['node', '/program/program.mjs'],
-          env,
-          resources: { requests: { cpu: '10m', memory } },
-          securityContext: {
-            allowPrivilegeEscalation: false,
-            readOnlyRootFilesystem: true,
-            capabilities: { drop: ['ALL'] },
-          },
-          volumeMounts: [
-            { name: 'program', mountPath: '/program' },
-            ...(secret === undefined ? [] : [{ name: 'secret', mountPath: '/secret', readOnly: true }]),
-          ],
-        },
-      ],
-      volumes: [
-        { name: 'program', configMap: { name } },
-        ...(secret === undefined ? [] : [{ name: 'secret', secret: { secretName: secret } }]),
-      ],
-    },
-  };
 }

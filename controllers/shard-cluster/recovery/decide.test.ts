@@ -3,6 +3,7 @@ import type { RecoveryJob } from '#controllers/recovery-job.ts';
 import type { ClusterAction } from '#controllers/shard-cluster/decide.ts';
 import { nothingOf } from '#controllers/shard-cluster/partitions.ts';
 import { projectShard, shardObject } from '#controllers/shard-cluster/project.ts';
+import { recovery, storedShard } from '#controllers/testing/lost-fleet.ts';
 import { clusterWith } from '#controllers/testing/objects.ts';
 import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { postgresql } from '#engines/postgresql/engine.ts';
@@ -15,24 +16,12 @@ import type { RecoveryFacts } from './facts.ts';
 
 const now = new Date('2026-03-01T12:00:00Z');
 const engine = postgresql.recovery!;
-const recovery = { policy: 'nightly', cluster: 'lost' };
 
 function cluster(spec: object = {}): ShardCluster {
   return clusterWith({ shards: 2, bootstrap: { recovery }, ...spec });
 }
 
-function stored(ordinal: number, over: Partial<StoredShard> = {}): StoredShard {
-  return {
-    ordinal,
-    stanza: `lost-${ordinal}`,
-    since: '2026-03-01T01:00:00Z',
-    until: '2026-03-01T11:59:00Z',
-    version: '17',
-    databaseBytes: 1,
-    about: { ordinal, algorithm: 'hash', keyType: 'bigint', slots: 1024 },
-    ...over,
-  };
-}
+const stored = (ordinal: number, over: Partial<StoredShard> = {}) => storedShard(ordinal, 1024, over);
 
 function job<R>(name: string, report: R | undefined, over: Partial<RecoveryJob<R>> = {}): RecoveryJob<R> {
   return {

@@ -8,24 +8,27 @@ const count = z.int().min(0);
 const time = z.string().max(40);
 const name = z.string().max(253);
 
-export const migrationPhase = z.enum([
-  'Pending',
+/** The phases of one that is at work, in order. */
+export const migrationStep = z.enum([
   'SetupReplication',
   'BulkCopy',
   'SyncChanges',
   'SwitchReads',
   'SwitchWrites',
   'VerifyAndCleanup',
-  'Completed',
-  'Aborted',
-  'RolledBack',
-  'Failed',
 ]);
-export type MigrationPhase = z.infer<typeof migrationPhase>;
+export type MigrationStep = z.infer<typeof migrationStep>;
 
 /** How a migration can end once it has touched something. */
 export const migrationEnding = z.enum(['Completed', 'Aborted', 'RolledBack']);
 export type MigrationEnding = z.infer<typeof migrationEnding>;
+
+/** The last phases of all. One that failed has touched nothing. */
+export const migrationEnd = z.enum([...migrationEnding.options, 'Failed']);
+export type MigrationEnd = z.infer<typeof migrationEnd>;
+
+export const migrationPhase = z.enum(['Pending', ...migrationStep.options, ...migrationEnd.options]);
+export type MigrationPhase = z.infer<typeof migrationPhase>;
 
 export const migrationTransfer = z.object({
   id: z.string().max(20).describe('Names what the transfer makes in both databases.'),

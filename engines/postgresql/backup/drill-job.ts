@@ -7,9 +7,8 @@ import type { Shard } from '#crds/api/shard.ts';
 import type { DrillRequest } from '#engines/backup.ts';
 import type { RenderContext } from '#engines/engine.ts';
 import type { KubeObject } from '#kernel/object.ts';
-import { paths } from '../names.ts';
 import { digestSettings, digestStatement } from './digest.ts';
-import { taskJob } from './job.ts';
+import { databaseVolumes, taskJob } from './job.ts';
 
 export function drillJob(shard: Shard, request: DrillRequest, context: RenderContext): KubeObject {
   const { storage } = shard.spec;
@@ -21,28 +20,18 @@ export function drillJob(shard: Shard, request: DrillRequest, context: RenderCon
       request,
       input: drillInput(shard, request),
       resources: shard.spec.resources,
-      volumes: [
-        {
-          name: 'data',
-          ephemeral: {
-            volumeClaimTemplate: {
-              spec: {
-                accessModes: ['ReadWriteOnce'],
-                resources: { requests: { storage: storage.size } },
-                ...(storage.storageClassName !== undefined && { storageClassName: storage.storageClassName }),
-                volumeMode: 'Filesystem',
-              },
+      ...databaseVolumes({
+        ephemeral: {
+          volumeClaimTemplate: {
+            spec: {
+              accessModes: ['ReadWriteOnce'],
+              resources: { requests: { storage: storage.size } },
+              ...(storage.storageClassName !== undefined && { storageClassName: storage.storageClassName }),
+              volumeMode: 'Filesystem',
             },
           },
         },
-        { name: 'sockets', emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },
-        { name: 'shared-memory', emptyDir: { medium: 'Memory' } },
-      ],
-      volumeMounts: [
-        { name: 'data', mountPath: paths.volume },
-        { name: 'sockets', mountPath: paths.sockets },
-        { name: 'shared-memory', mountPath: '/dev/shm' },
-      ],
+      }),
     },
     context,
   );

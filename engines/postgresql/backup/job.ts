@@ -34,6 +34,22 @@ export interface Task {
   readonly volumeMounts: readonly Record<string, unknown>[];
 }
 
+/** Of a task that runs a database of its own, whose files are on `data`, the source of a volume. */
+export function databaseVolumes(data: Record<string, unknown>): Pick<Task, 'volumes' | 'volumeMounts'> {
+  return {
+    volumes: [
+      { name: 'data', ...data },
+      { name: 'sockets', emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },
+      { name: 'shared-memory', emptyDir: { medium: 'Memory' } },
+    ],
+    volumeMounts: [
+      { name: 'data', mountPath: paths.volume },
+      { name: 'sockets', mountPath: paths.sockets },
+      { name: 'shared-memory', mountPath: '/dev/shm' },
+    ],
+  };
+}
+
 /** Time to end what was begun in the database and to say so. */
 export const STOP_SECONDS = 30;
 /** The program ends in time to say that time was up; Kubernetes is there for the case that it cannot. */

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Transfer, TransferSession } from '#engines/migration.ts';
 import type { Partition } from '#sharding/partition.ts';
 import { Pair, until, value } from './testing/pair.ts';
+import { cleaned, copied } from './testing/steer.ts';
 
 const schema = `
 CREATE TABLE users (id bigint PRIMARY KEY, name text, email text, doc jsonb, UNIQUE (id, email));
@@ -71,12 +72,6 @@ function missing(): Promise<unknown> {
   );
 }
 const pending = () => value(pair.target.admin, 'SELECT count(*)::int FROM shardwright.deferred_index');
-const streaming = () =>
-  until(
-    'streaming',
-    () => session.observe(),
-    ({ forward }) => forward.kind === 'Streaming',
-  );
 const dropped = () =>
   until(
     'dropped',
@@ -105,7 +100,7 @@ describe('indexes that promise nothing', () => {
     await session.prepare();
     await session.startForward();
     expect(await missing()).toEqual(deferred);
-    const { ends } = await streaming();
+    const { ends } = await copied(session);
     expect(ends.target.traces).not.toContain(expect.stringContaining('indexes'));
     expect(await pending()).toBe(0);
     expect(await indexes()).toEqual(original);
@@ -133,7 +128,7 @@ describe('indexes that promise nothing', () => {
     );
     expect(await missing()).toContain('plain');
     await writer.end();
-    await streaming();
+    await copied(session);
     expect(await indexes()).toEqual(original);
   });
 
@@ -176,7 +171,7 @@ describe('indexes that promise nothing', () => {
       `UPDATE shardwright.deferred_index SET definition = replace(definition, 'missing', 'lower')`,
     );
     await session.startForward();
-    await streaming();
+    await copied(session);
     expect(await indexes()).toEqual(original);
   });
 
@@ -184,11 +179,7 @@ describe('indexes that promise nothing', () => {
     await dropped();
     await session.startForward();
     expect(await missing()).toEqual(deferred);
-    await until(
-      'clean',
-      () => session.cleanUp('target'),
-      done => done,
-    );
+    await cleaned(session, 'target');
     expect(await indexes()).toEqual(original);
     expect((await session.observe()).ends.target.traces).toEqual([]);
   });
@@ -198,10 +189,6 @@ describe('indexes that promise nothing', () => {
     await other.prepare();
     await other.startForward();
     expect(await missing()).toEqual([]);
-    await until(
-      'clean',
-      () => other.cleanUp('target'),
-      done => done,
-    );
+    await cleaned(other, 'target');
   });
 });

@@ -9,6 +9,7 @@ import { openTransferWith } from './session.ts';
 import { Pair, until, value } from './testing/pair.ts';
 import {
   cleanAll,
+  cleaned,
   connectStreams,
   ensureBoth,
   limits,
@@ -110,11 +111,7 @@ test('nobody who looks at an older state is kept from what is his, or shown what
   const stays = 200 - Number(await value(pair.target.admin, `SELECT count(*) FROM users WHERE ${half}`));
   const late = await pair.writer('source');
   await late.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM pg_class LIMIT 1');
-  const cleaning = until(
-    'clean',
-    () => session.cleanUp('source'),
-    done => done,
-  );
+  const cleaning = cleaned(session, 'source');
   await until(
     'deleted',
     () => value(pair.source.admin, `SELECT count(*)::int FROM users WHERE ${half}`),
@@ -136,22 +133,14 @@ test('when one shard is gone, the other is cleaned; rows go only where they are 
   session = await pair.openAlone(transfer, 'target');
   await expect(session.observe()).rejects.toMatchObject({ code: 'EndGone' });
   await expect(session.cleanUp('target')).rejects.toMatchObject({ code: 'WrongMoment' });
-  await until(
-    'clean',
-    () => session.cleanUp(undefined),
-    done => done,
-  );
+  await cleaned(session, undefined);
   expect(await value(pair.target.admin, 'SELECT count(*)::int FROM users')).toBe(copied);
   // Nothing says any more who has the writes; the rows of a shard that is gone need no protection.
   expect(await session.cleanUp('source')).toBe(true);
   expect(await value(pair.target.admin, 'SELECT count(*)::int FROM users')).toBe(copied);
   await session[Symbol.asyncDispose]();
   session = await pair.openAlone(transfer, 'source');
-  await until(
-    'clean',
-    () => session.cleanUp('source'),
-    done => done,
-  );
+  await cleaned(session, 'source');
   expect(await value(pair.source.admin, `SELECT count(*)::int FROM users WHERE ${half}`)).toBe(0);
   expect(await value(pair.source.admin, 'SELECT count(*)::int FROM pg_replication_slots')).toBe(0);
   await ensureBoth(pair);

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { End, FenceLimits, Transfer, TransferSession } from '#engines/migration.ts';
 import type { Partition } from '#sharding/partition.ts';
 import { Pair, type Sharding, until, value } from './testing/pair.ts';
+import { allClosed, cleaned, copied } from './testing/steer.ts';
 
 const limits: FenceLimits = { lockTimeoutMs: 300, maxStallMs: 1000 };
 const schema = `
@@ -179,7 +180,7 @@ INSERT INTO events (user_id, at) SELECT ${key}, 25 * m FROM generate_series(1, $
     test('copies and follows, unseen at the target', async () => {
       await session.startForward();
       await session.startForward();
-      await until('streaming', facts, found => found.forward.kind === 'Streaming');
+      await copied(session);
       await pair.source.admin.query(`UPDATE users SET name = name || '!'`);
       await session.startBack();
       await until('caught up', facts, ({ forward, back }) =>
@@ -262,16 +263,8 @@ INSERT INTO events (user_id, at) SELECT ${key}, 25 * m FROM generate_series(1, $
     });
 
     test('is cleaned up without a trace', async () => {
-      await until(
-        'idle',
-        () => session.closeSuperseded(),
-        count => count === 0,
-      );
-      await until(
-        'clean',
-        () => session.cleanUp('source'),
-        done => done,
-      );
+      await allClosed(session);
+      await cleaned(session, 'source');
       const { ends } = await facts();
       expect([ends.source.traces, ends.target.traces]).toEqual([[], []]);
       expect([ends.source.writers, ends.target.writers, ends.source.readers, ends.target.readers]).toEqual([

@@ -7,7 +7,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { End, FenceLimits, Transfer, TransferSession } from '#engines/migration.ts';
 import type { Partition } from '#sharding/partition.ts';
-import { Pair, until, value } from './testing/pair.ts';
+import { Pair, value } from './testing/pair.ts';
+import { allClosed, cleaned, copied, switchReaders, switchWriters } from './testing/steer.ts';
 
 const exec = promisify(execFile);
 const limits: FenceLimits = { lockTimeoutMs: 500, maxStallMs: 20_000 };
@@ -252,20 +253,6 @@ describe.each(cases)('$name', ({ story, over }) => {
     return story.tables.filter((_table, index) => !same[index]).map(({ name }) => name);
   }
 
-  async function switchTo(side: 'read' | 'write'): Promise<void> {
-    const change = pair.switchTo(side, 'target');
-    if (side === 'read') await session.openReaders(change);
-    else
-      await until(
-        'fenced',
-        () => session.fence(change, limits),
-        ({ kind }) => kind === 'Fenced',
-      );
-    pair.publish(change);
-    for (const end of ['source', 'target'] as const) await pair.ensureAccess(end);
-    if (side === 'read') await session.closeReaders(change);
-  }
-
   test('preflight lets it pass', async () => {
     const { findings, estimate } = await session.preflight();
     expect(findings.filter(({ severity }) => severity === 'error')).toEqual([]);
@@ -276,11 +263,7 @@ describe.each(cases)('$name', ({ story, over }) => {
     await session.prepare();
     await session.startForward();
     await pair.source.admin.query(story.meanwhile);
-    await until(
-      'streaming',
-      () => session.observe(),
-      ({ forward }) => forward.kind === 'Streaming',
-    );
+    await copied(session);
     await pair.source.admin.query(story.meanwhile);
     await session.startBack();
     expect(await session.verify('forward', 'Full')).toMatchObject({ matches: true, differences: [] });
@@ -288,8 +271,8 @@ describe.each(cases)('$name', ({ story, over }) => {
   });
 
   test('is written to at its new place, and the old one follows', async () => {
-    await switchTo('read');
-    await switchTo('write');
+    await switchReaders(pair, session, 'target');
+    await switchWriters(pair, session, 'target', limits);
     const first = story.tables.at(-1)!;
     const key = await value(
       pair.target.admin,
@@ -304,16 +287,8 @@ describe.each(cases)('$name', ({ story, over }) => {
 
   test('stays as it is when the old place is cleaned up', async () => {
     const before = await content('target');
-    await until(
-      'idle',
-      () => session.closeSuperseded(),
-      count => count === 0,
-    );
-    await until(
-      'clean',
-      () => session.cleanUp('source'),
-      done => done,
-    );
+    await allClosed(session);
+    await cleaned(session, 'source');
     expect(unequal(before, await content('target'))).toEqual([]);
     for (const { name, where } of story.tables) {
       expect(await value(pair.source.admin, `SELECT count(*)::int FROM "${name}" WHERE ${where}`)).toBe(0);

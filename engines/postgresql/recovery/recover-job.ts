@@ -6,8 +6,7 @@ import type { Shard } from '#crds/api/shard.ts';
 import type { RenderContext } from '#engines/engine.ts';
 import type { RecoverRequest } from '#engines/recovery.ts';
 import type { KubeObject } from '#kernel/object.ts';
-import { taskJob } from '../backup/job.ts';
-import { paths } from '../names.ts';
+import { databaseVolumes, taskJob } from '../backup/job.ts';
 import { foundStatement, knownStatement, prepareStatements } from './recovered-sql.ts';
 
 /** All shards of a fleet are waited for. */
@@ -26,16 +25,7 @@ export function recoverJob(shard: Shard, request: RecoverRequest, context: Rende
       ...(request.secret !== undefined && { repositorySecret: request.secret }),
       keepSeconds: KEEP_SECONDS,
       spread: true,
-      volumes: [
-        { name: 'data', persistentVolumeClaim: { claimName: request.claim } },
-        { name: 'sockets', emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },
-        { name: 'shared-memory', emptyDir: { medium: 'Memory' } },
-      ],
-      volumeMounts: [
-        { name: 'data', mountPath: paths.volume },
-        { name: 'sockets', mountPath: paths.sockets },
-        { name: 'shared-memory', mountPath: '/dev/shm' },
-      ],
+      ...databaseVolumes({ persistentVolumeClaim: { claimName: request.claim } }),
     },
     context,
   );

@@ -10,13 +10,18 @@ export const limits: FenceLimits = { lockTimeoutMs: 300, maxStallMs: 2000 };
 export async function connectStreams(session: TransferSession): Promise<void> {
   await session.prepare();
   await session.startForward();
-  await until(
+  await copied(session);
+  await session.startBack();
+  await caughtUp(session);
+}
+
+/** The first copy is over, changes follow. */
+export function copied(session: TransferSession): Promise<TransferFacts> {
+  return until(
     'copied',
     () => session.observe(),
     ({ forward }) => forward.kind === 'Streaming',
   );
-  await session.startBack();
-  await caughtUp(session);
 }
 
 export function caughtUp(session: TransferSession): Promise<TransferFacts> {
@@ -39,11 +44,16 @@ export async function switchReaders(pair: Pair, session: TransferSession, to: En
 }
 
 /** Tries again as a controller would, until it is decided. */
-export async function switchWriters(pair: Pair, session: TransferSession, to: End): Promise<FenceResult> {
+export async function switchWriters(
+  pair: Pair,
+  session: TransferSession,
+  to: End,
+  within: FenceLimits = limits,
+): Promise<FenceResult> {
   const change = pair.switchTo('write', to);
   const result = await until(
     'fenced',
-    () => session.fence(change, limits),
+    () => session.fence(change, within),
     ({ kind }) => kind === 'Fenced',
   );
   pair.publish(change);
@@ -56,12 +66,25 @@ export async function ensureBoth(pair: Pair): Promise<void> {
   for (const end of ends) await pair.ensureAccess(end);
 }
 
-export async function cleanAll(session: TransferSession, loser: End): Promise<void> {
+/** Nobody is left with the generations before. */
+export async function allClosed(session: TransferSession): Promise<void> {
+  await until(
+    'idle',
+    () => session.closeSuperseded(),
+    count => count === 0,
+  );
+}
+
+export async function cleaned(session: TransferSession, loser: End | undefined): Promise<void> {
   await until(
     'clean',
     () => session.cleanUp(loser),
     done => done,
   );
+}
+
+export async function cleanAll(session: TransferSession, loser: End): Promise<void> {
+  await cleaned(session, loser);
   const { ends: found } = await session.observe();
   expect([found.source.traces, found.target.traces]).toEqual([[], []]);
 }
