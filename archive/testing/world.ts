@@ -6,8 +6,12 @@ import {
   startObjectStore,
 } from '#engines/postgresql/backup/testing/object-store.ts';
 import { postgresql } from '#engines/postgresql/engine.ts';
-import { type PostgresContainer, startPostgres } from '#engines/postgresql/testing/container.ts';
-import { connectTo } from '#engines/postgresql/testing/fixture.ts';
+import {
+  connectTo,
+  type PostgresContainer,
+  startPostgres,
+  targetOf,
+} from '#engines/postgresql/testing/container.ts';
 import { sampleShard } from '#engines/postgresql/testing/shard.ts';
 import { scramVerifier } from '#engines/scram.ts';
 import { ensurePostgresImage } from '#hack/images/build.ts';
@@ -64,12 +68,7 @@ export class World implements AsyncDisposable {
     };
     const session = await postgresql.connect(
       shard,
-      {
-        primary: { name: 'social-0-0', host: container.host },
-        ca: container.ca,
-        passwords: { superuser: container.superuserPassword, rest: '' },
-        ports: { sql: container.port, rest: 0 },
-      },
+      targetOf(container, 'social-0-0'),
       AbortSignal.timeout(120_000),
     );
     await session.ensureAccess(access);

@@ -246,6 +246,17 @@ describe('a running fleet', () => {
     expect(plan.waiting).toBe(3);
   });
 
+  test('a paused shard for which a spec waits holds up nobody else', () => {
+    const state = running();
+    const annotations = { 'shardwright.io/paused': 'true' };
+    const shards = state.shards.map((shard, i) =>
+      i === 0 ? { ...shard, metadata: { ...shard.metadata, annotations, generation: 2 } } : shard,
+    );
+    const plan = decide({ ...withSpec(state, { members: 3 }), shards });
+    expect(plan.actions.map(words)).toEqual(['ApplyShard social-1']);
+    expect(plan.waiting).toBe(3);
+  });
+
   test('a change that restarts nothing reaches all at once', () => {
     const plan = decide({
       ...running(),

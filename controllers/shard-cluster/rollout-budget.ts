@@ -5,6 +5,7 @@
  */
 
 import { conditionStatus } from '#controllers/conditions.ts';
+import { isPaused } from '#crds/api/names.ts';
 import type { Shard, ShardSpec } from '#crds/api/shard.ts';
 import { sameJson } from '#kernel/canonical.ts';
 
@@ -39,7 +40,8 @@ export function rolloutBudget(shards: number): number {
 
 export function limitRollout(wanted: readonly Wanted[], budget: number): Budgeted {
   const settled = wanted.map(({ existing }) => existing !== undefined && isSettled(existing));
-  let free = budget - wanted.filter(({ existing }, i) => existing !== undefined && !settled[i]).length;
+  const busy = wanted.filter(({ existing }, i) => existing && !settled[i] && !keepsStill(existing));
+  let free = budget - busy.length;
   let waiting = 0;
   const specs = wanted.map(({ existing, spec }, i) => {
     if (!existing || !disrupts(existing.spec, spec)) return spec;
@@ -62,6 +64,11 @@ export function isSettled(shard: Shard): boolean {
     conditionStatus(shard, 'Ready') === 'True' &&
     conditionStatus(shard, 'Reconciling') !== 'True'
   );
+}
+
+/** Well, and paused: what waits for it holds up nobody else. When it goes on, its members take turns with the fleet's. */
+function keepsStill(shard: Shard): boolean {
+  return isPaused(shard) && conditionStatus(shard, 'Ready') === 'True';
 }
 
 /**

@@ -7,7 +7,7 @@ import type { ConnectTarget, Engine } from '#engines/engine.ts';
 import type { OpenTransfer, TransferEnd, TransferSession } from '#engines/migration.ts';
 import { postgresql } from '#engines/postgresql/engine.ts';
 import { serverNames } from '#engines/postgresql/names.ts';
-import { type PostgresContainer, startPostgres } from '#engines/postgresql/testing/container.ts';
+import { type PostgresContainer, startPostgres, targetOf } from '#engines/postgresql/testing/container.ts';
 import { ensurePostgresImage } from '#hack/images/build.ts';
 
 export class RealDatabases implements AsyncDisposable {
@@ -106,13 +106,7 @@ export class RealDatabases implements AsyncDisposable {
   }
 
   #lead(shard: string, { primary }: ConnectTarget): ConnectTarget {
-    const { host, port, ca, superuserPassword } = this.#server(shard);
-    return {
-      primary: { name: primary.name, host },
-      ca,
-      passwords: { superuser: superuserPassword, rest: '' },
-      ports: { sql: port, rest: 0 },
-    };
+    return targetOf(this.#server(shard), primary.name);
   }
 
   #server(shard: string): PostgresContainer {

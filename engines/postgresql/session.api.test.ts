@@ -7,8 +7,7 @@ import { SchemaError } from '#engines/errors.ts';
 import { scramVerifier } from '#engines/scram.ts';
 import { ensurePostgresImage } from '#hack/images/build.ts';
 import { postgresql } from './engine.ts';
-import { type PostgresContainer, startPostgres } from './testing/container.ts';
-import { connectTo } from './testing/fixture.ts';
+import { connectTo, type PostgresContainer, startPostgres, targetOf } from './testing/container.ts';
 import { sampleShard } from './testing/shard.ts';
 
 const shard = sampleShard();
@@ -41,21 +40,11 @@ let reference: Client;
 
 beforeAll(async () => {
   container = await startPostgres(await ensurePostgresImage(), postgresql.serverNames(shard));
-  const { host, port, ca, superuserPassword } = container;
-  session = await postgresql.connect(
-    shard,
-    {
-      primary: { name: 'social-0-0', host },
-      ca,
-      passwords: { superuser: superuserPassword, rest: '' },
-      ports: { sql: port, rest: 0 },
-    },
-    AbortSignal.timeout(120_000),
-  );
+  session = await postgresql.connect(shard, targetOf(container, 'social-0-0'), AbortSignal.timeout(120_000));
   await session.ensureAccess(access);
   await session.applySchema([{ name: '1.sql', sql: tables }]);
   await session.ensureAccess(access);
-  admin = connectTo(container, 'postgres', superuserPassword);
+  admin = connectTo(container, 'postgres', container.superuserPassword);
   reference = connectTo(container, 'app_ref', 'app-secret');
   await admin.connect();
   await reference.connect();
@@ -198,12 +187,7 @@ describe('a change of a reference table', () => {
     const elsewhere = sampleShard({}, { name: 'social-1' });
     await using away = await postgresql.connect(
       { ...elsewhere, metadata: shard.metadata },
-      {
-        primary: { name: 'social-0-0', host: container.host },
-        ca: container.ca,
-        passwords: { superuser: container.superuserPassword, rest: '' },
-        ports: { sql: container.port, rest: 0 },
-      },
+      targetOf(container, 'social-0-0'),
       AbortSignal.timeout(30_000),
     );
     await away.ensureAccess(access);

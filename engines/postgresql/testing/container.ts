@@ -6,6 +6,8 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { Client } from 'pg';
+import type { ConnectTarget } from '#engines/engine.ts';
 
 const exec = promisify(execFile);
 
@@ -22,6 +24,37 @@ export interface PostgresContainer extends AsyncDisposable {
 }
 
 const superuserPassword = 'super-secret';
+
+/** As what connects to a member of this name is told of it. */
+export function targetOf(container: PostgresContainer, member: string): ConnectTarget {
+  const { host, port, ca } = container;
+  return {
+    primary: { name: member, host },
+    ca,
+    passwords: { superuser: container.superuserPassword, rest: '' },
+    ports: { sql: port, rest: 0 },
+  };
+}
+
+/** A client of the database `social`, not connected yet. `server`: a name in the container's certificate. */
+export function connectTo(
+  { host, port, ca }: PostgresContainer,
+  user: string,
+  password: string,
+  server = 'social-0.fleet.svc',
+): Client {
+  const client = new Client({
+    host,
+    port,
+    user,
+    password,
+    database: 'social',
+    ssl: { ca, servername: server },
+  });
+  // The operator ends sessions of fenced logins; the next query of theirs tells.
+  client.on('error', () => undefined);
+  return client;
+}
 
 function script(names: readonly string[], settings: Readonly<Record<string, string>>): string {
   const subject = names.map(name => `DNS:${name}`).join(',');

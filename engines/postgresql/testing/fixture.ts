@@ -1,11 +1,11 @@
 /** What the conformance suite wants to know of PostgreSQL. */
 import { randomBytes } from 'node:crypto';
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import type { ApplicationClient, RunningDatabase, SessionFixture } from '#engines/conformance.ts';
 import { scramVerifier } from '#engines/scram.ts';
 import { postgresql } from '../engine.ts';
 import { roles } from '../names.ts';
-import { type PostgresContainer, startPostgres } from './container.ts';
+import { connectTo, type PostgresContainer, startPostgres, targetOf } from './container.ts';
 import { sampleShard } from './shard.ts';
 
 /** `image`: resolves to the members' image, built when it is missing. */
@@ -33,28 +33,9 @@ CREATE TABLE countries (code text PRIMARY KEY, name text NOT NULL);`,
   };
 }
 
-export function connectTo(container: PostgresContainer, user: string, password: string): Client {
-  const client = new Client({
-    host: container.host,
-    port: container.port,
-    user,
-    password,
-    database: 'social',
-    ssl: { ca: container.ca, servername: 'social-0.fleet.svc' },
-  });
-  // The operator ends sessions of fenced logins; the next query of theirs tells.
-  client.on('error', () => undefined);
-  return client;
-}
-
 function running(container: PostgresContainer): RunningDatabase {
   return {
-    target: {
-      primary: { name: 'social-0-0', host: container.host },
-      ca: container.ca,
-      passwords: { superuser: container.superuserPassword, rest: '' },
-      ports: { sql: container.port, rest: 0 },
-    },
+    target: targetOf(container, 'social-0-0'),
     client: async (login, password) => {
       const client = connectTo(container, login, password);
       await client.connect();

@@ -3,13 +3,18 @@
  * there; and what of the map a transfer's story needs: who owns the partition, and the generations in force.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import type { AccessInput, ShardSession } from '#engines/engine.ts';
 import type { End, Switch, Transfer, TransferEnd, TransferSession } from '#engines/migration.ts';
 import { postgresql } from '#engines/postgresql/engine.ts';
 import { type Hooks, realHooks } from '#engines/postgresql/migration/hooks.ts';
 import { openTransferWith } from '#engines/postgresql/migration/session.ts';
-import { type PostgresContainer, startPostgres } from '#engines/postgresql/testing/container.ts';
+import {
+  connectTo,
+  type PostgresContainer,
+  startPostgres,
+  targetOf,
+} from '#engines/postgresql/testing/container.ts';
 import { sampleShard } from '#engines/postgresql/testing/shard.ts';
 import { scramVerifier } from '#engines/scram.ts';
 import { ensurePostgresImage } from '#hack/images/build.ts';
@@ -18,6 +23,9 @@ import type { Partition } from '#sharding/partition.ts';
 const password = 'app-secret';
 const verifier = scramVerifier(password, Buffer.from('0123456789abcdef'));
 export const ends: readonly End[] = ['source', 'target'];
+
+const shardOf = (end: End) => (end === 'source' ? 'social-0' : 'social-1');
+const serverOf = (end: End) => `${shardOf(end)}.fleet.svc`;
 
 export interface Sharding {
   readonly algorithm?: string;
@@ -70,8 +78,8 @@ export class Pair implements AsyncDisposable {
     settings: Readonly<Record<string, string>> = {},
   ): Promise<Pair> {
     const image = await ensurePostgresImage();
-    const start = (ordinal: number) =>
-      startPostgres(image, [`social-${ordinal}.fleet.svc`], {
+    const start = (end: End) =>
+      startPostgres(image, [serverOf(end)], {
         max_worker_processes: '24',
         max_logical_replication_workers: '12',
         wal_receiver_status_interval: '2s',
@@ -79,11 +87,11 @@ export class Pair implements AsyncDisposable {
         max_connections: '200',
         ...settings,
       });
-    const [a, b] = await Promise.all([start(0), start(1)]);
+    const [a, b] = await Promise.all([start('source'), start('target')]);
     const [trustedByB, trustedByA] = await Promise.all([b.trust(a.ca), a.trust(b.ca)]);
     const side = (container: PostgresContainer, end: End): Side => ({
       container,
-      admin: clientOf(container, end === 'source' ? 0 : 1, 'postgres', container.superuserPassword),
+      admin: connectTo(container, 'postgres', container.superuserPassword, serverOf(end)),
       generations: { write: 1, read: 1 },
       partition: owned[end],
     });
@@ -122,7 +130,7 @@ export class Pair implements AsyncDisposable {
           ...(geoColumn !== undefined && { geoColumn }),
         },
       },
-      { name: `social-${end === 'source' ? 0 : 1}` },
+      { name: shardOf(end) },
     );
   }
 
@@ -147,13 +155,17 @@ export class Pair implements AsyncDisposable {
   }
 
   session(end: End): Promise<ShardSession> {
-    return postgresql.connect(this.shard(end), this.#connectTarget(end), AbortSignal.timeout(60_000));
+    return postgresql.connect(
+      this.shard(end),
+      targetOf(this[end].container, `${end}-0`),
+      AbortSignal.timeout(60_000),
+    );
   }
 
   transferEnd(end: End): TransferEnd {
     return {
       shard: this.shard(end),
-      target: this.#connectTarget(end),
+      target: targetOf(this[end].container, `${end}-0`),
       standbys: end === 'source' ? this.standbys : [],
       peer: this.#peers[end],
     };
@@ -205,7 +217,7 @@ export class Pair implements AsyncDisposable {
   }
 
   async #connect(end: End, login: string, secret: string): Promise<Client> {
-    const client = clientOf(this[end].container, end === 'source' ? 0 : 1, login, secret);
+    const client = connectTo(this[end].container, login, secret, serverOf(end));
     await client.connect();
     this.#clients.add(client);
     client.once('end', () => this.#clients.delete(client));
@@ -225,29 +237,6 @@ export class Pair implements AsyncDisposable {
     await Promise.all(clients.map(client => client.end().catch(() => undefined)));
     await Promise.all(ends.map(end => this[end].container[Symbol.asyncDispose]()));
   }
-
-  #connectTarget(end: End) {
-    const { host, port, ca, superuserPassword } = this[end].container;
-    return {
-      primary: { name: `${end}-0`, host },
-      ca,
-      passwords: { superuser: superuserPassword, rest: '' },
-      ports: { sql: port, rest: 0 },
-    };
-  }
-}
-
-function clientOf(container: PostgresContainer, ordinal: number, user: string, secret: string): Client {
-  const client = new Client({
-    host: container.host,
-    port: container.port,
-    user,
-    password: secret,
-    database: 'social',
-    ssl: { ca: container.ca, servername: `social-${ordinal}.fleet.svc` },
-  });
-  client.on('error', () => undefined);
-  return client;
 }
 
 /** Polls until the facts are as wanted; fails loudly after half a minute. */

@@ -9,7 +9,7 @@ import { administrative } from '#engines/postgresql/connection.ts';
 import type { Ends, OpenEnd } from '#engines/postgresql/migration/ends.ts';
 import { roles } from '#engines/postgresql/names.ts';
 import { broadcastRole, schemaLogin, schemaScript } from '#engines/postgresql/schema-sql.ts';
-import { type PostgresContainer, startPostgres } from '#engines/postgresql/testing/container.ts';
+import { type PostgresContainer, startPostgres, targetOf } from '#engines/postgresql/testing/container.ts';
 import { sampleShard } from '#engines/postgresql/testing/shard.ts';
 import { ensurePostgresImage } from '#hack/images/build.ts';
 
@@ -62,12 +62,7 @@ export async function startTwoDatabases(
     const shard = sampleShard(spec, { name: end === 'source' ? 'social-0' : 'social-1' });
     const open = (settings?: Readonly<Record<string, string>>) =>
       connect(end, { ...administrative, ...settings });
-    const target = {
-      primary: { name: `${shard.metadata.name}-0`, host: container.host },
-      ca: container.ca,
-      passwords: { superuser: container.superuserPassword, rest: '' },
-      ports: { sql: container.port, rest: 0 },
-    };
+    const target = targetOf(container, `${shard.metadata.name}-0`);
     const client = await open();
     await client.query(
       `SET search_path = public; SET ROLE ${roles.owner}; ${schema}; RESET ROLE; SET search_path = pg_catalog; ${schemaScript}`,
