@@ -46,9 +46,12 @@ function covers(live: Json, intent: Json, field: string, whole: boolean): boolea
   if (Array.isArray(intent)) return Array.isArray(live) && coversList(live, intent, field, whole);
   if (!isObject(intent) || !isObject(live)) return false;
   if (wholeMaps.has(field) && canonicalJson(live) !== canonicalJson(intent)) return false;
-  return Object.entries(intent).every(
-    ([name, value]) => value === undefined || covers(live[name], value, name, whole),
-  );
+  // Runs for each field of each object of each reconcile: without a list of the fields it leaves no garbage.
+  for (const name in intent) {
+    const value = intent[name];
+    if (value !== undefined && !covers(live[name], value, name, whole)) return false;
+  }
+  return true;
 }
 
 function coversList(live: readonly Json[], intent: readonly Json[], field: string, whole: boolean): boolean {

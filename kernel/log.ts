@@ -2,7 +2,7 @@
  * JSON lines on stdout by pino. Fields that may carry a secret are replaced before they are written, wherever the name
  * appears up to three levels deep. Messages say what is about to be done ("applying StatefulSet"); who and which go in fields.
  */
-import { type DestinationStream, pino, stdSerializers } from 'pino';
+import { type DestinationStream, type Logger, pino, stdSerializers } from 'pino';
 import { KubeError } from '#kernel/errors.ts';
 
 /** The part of a logger that the kernel and the controllers use. */
@@ -49,7 +49,18 @@ export function createLog(options: {
       censor: '[redacted]',
     },
   };
-  return options.destination ? pino(settings, options.destination) : pino(settings);
+  return within(options.destination ? pino(settings, options.destination) : pino(settings), {});
+}
+
+/** Carries fields until a line is written. A child of pino's looks for secrets in them at once, for every reconcile anew. */
+function within(log: Logger, fields: object): Log {
+  return {
+    debug: (more, message) => log.isLevelEnabled('debug') && log.debug({ ...fields, ...more }, message),
+    info: (more, message) => log.info({ ...fields, ...more }, message),
+    warn: (more, message) => log.warn({ ...fields, ...more }, message),
+    error: (more, message) => log.error({ ...fields, ...more }, message),
+    child: more => within(log, { ...fields, ...more }),
+  };
 }
 
 /** Errors with their code and what to do; without fields that libraries hang on them, such as a whole request. */
