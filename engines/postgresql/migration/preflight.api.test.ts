@@ -1,4 +1,6 @@
 /** Every check on real databases: what it finds, that it finds nothing on sound tables, and that remedies can be carried out. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { End, Finding, Transfer } from '#engines/migration.ts';
 import { stableLogin } from './preflight/access.ts';
@@ -15,6 +17,7 @@ import {
   walLevel,
 } from './preflight/servers.ts';
 import {
+  RESERVED_ORIGINS,
   senderHeadroom,
   slotHeadroom,
   synchronousStandbyMissing,
@@ -32,6 +35,7 @@ CREATE TABLE events_2026 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO (
 CREATE TABLE countries (code text PRIMARY KEY);
 CREATE VIEW names WITH (security_invoker = true) AS SELECT name FROM sound;
 `;
+const copier = join(import.meta.dirname, '../../../images/postgres/copier.py');
 const tables = [
   { name: 'sound', key: 'id' },
   { name: 'events', key: 'sound_id' },
@@ -697,6 +701,94 @@ describe('facts that a test cannot make', () => {
     expect(look()).toMatchObject([
       { severity, message: expect.stringMatching(says), remedy: expect.any(String) },
     ]);
+  });
+});
+
+/** Others have taken all but so many. */
+async function leaveOrigins(free: number): Promise<void> {
+  await databases.target.query(
+    `SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname LIKE 'other\\_%'`,
+  );
+  await databases.target.query(
+    `SELECT pg_replication_origin_create('other_' || n)
+     FROM generate_series(1, current_setting('max_replication_slots')::bigint - $1) n`,
+    [free],
+  );
+}
+
+const paced = (parallel: number) =>
+  transferOf({ pace: { parallel, maxReplicaLagBytes: 1e9, maxCommitLatencyMs: 1e6 } });
+
+async function saidOf(transfer: Transfer): Promise<readonly string[]> {
+  const { findings } = await preflight(databases.ends, transfer);
+  return findings.map(({ check, severity, message }) => `${check} ${severity}: ${message}`);
+}
+
+const headroom = (given: Context) =>
+  [slotHeadroom, senderHeadroom, workerHeadroom].flatMap(check => check(given));
+
+describe('replication origins, of which each session of the copier takes one', () => {
+  const what = 'of the replication origins that max_replication_slots allows left; a migration takes';
+  const target = 'social-1 (target) has';
+
+  beforeAll(async () => {
+    await databases.target.query('RESET ROLE');
+    return async () => {
+      await leaveOrigins(Number.MAX_SAFE_INTEGER);
+      await databases.target.query('SET ROLE shardwright_owner');
+    };
+  });
+
+  test('the check and the program leave as many to others', async () => {
+    expect(await readFile(copier, 'utf8')).toMatch(
+      new RegExp(`^RESERVED_ORIGINS = ${RESERVED_ORIGINS}$`, 'm'),
+    );
+  });
+
+  test('all sessions and the stream have one, and four are left to others', async () => {
+    await leaveOrigins(8);
+    expect(await saidOf(paced(3))).toEqual([]);
+    await leaveOrigins(7);
+    expect(await saidOf(paced(3))).toEqual([
+      `SlotHeadroom warning: ${target} 7 ${what} 8 to copy at full speed`,
+    ]);
+    const { findings } = await preflight(databases.ends, paced(3));
+    expect(findings[0]?.remedy).toBe(
+      'Raise max_replication_slots in spec.engine.parameters, lower spec.pace.parallel, or wait for other migrations to end.',
+    );
+    // What the remedies say, and what the database's own copy takes.
+    expect(await saidOf(paced(2))).toEqual([]);
+    expect(await saidOf(transferOf())).toEqual([]);
+  });
+
+  test('one session is enough to get on', async () => {
+    await leaveOrigins(2);
+    expect(await saidOf(paced(1))).toEqual([]);
+    expect(await saidOf(paced(2))).toEqual([expect.stringContaining('SlotHeadroom warning')]);
+    await leaveOrigins(1);
+    expect(await saidOf(paced(1))).toEqual([`SlotHeadroom error: ${target} 1 ${what} 2`]);
+    expect(await saidOf(transferOf())).toEqual([`SlotHeadroom error: ${target} 1 ${what} 3`]);
+  });
+
+  test('the source needs one for the stream back', async () => {
+    await leaveOrigins(0);
+    expect(await saidOf(paced(1))).toEqual([
+      `SlotHeadroom error: social-0 (source) has 0 ${what} 1`,
+      `SlotHeadroom error: ${target} 0 ${what} 2`,
+    ]);
+  });
+
+  test('the copier takes no more slots, senders and workers than the stream alone', async () => {
+    await leaveOrigins(20);
+    const { facts, ...rest } = await gather(databases.ends, paced(3));
+    const last = { max: 4, used: 3 };
+    const tight = (end: End) => {
+      const server = { slots: last, senders: last, workers: { ...last, syncPerSubscription: 0 } };
+      return { ...facts[end], server: { ...facts[end].server, ...server } };
+    };
+    const context = { ...rest, facts: { source: tight('source'), target: tight('target') } };
+    expect(headroom(context)).toEqual([]);
+    expect(headroom({ ...context, transfer: transferOf() })).not.toEqual([]);
   });
 });
 

@@ -154,6 +154,8 @@ const server = `SELECT jsonb_build_object(
     'databaseBytes', pg_database_size(d.oid),
     'slots', jsonb_build_object('max', current_setting('max_replication_slots')::int,
       'used', (SELECT count(*) FROM pg_replication_slots)),
+    'origins', jsonb_build_object('max', current_setting('max_replication_slots')::int,
+      'used', (SELECT count(*) FROM pg_replication_origin)),
     'senders', jsonb_build_object('max', current_setting('max_wal_senders')::int,
       'used', (SELECT count(*) FROM pg_stat_replication)),
     'workers', jsonb_build_object('max', current_setting('max_logical_replication_workers')::int,

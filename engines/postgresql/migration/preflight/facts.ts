@@ -71,6 +71,8 @@ export const facts = z.object({
     maxWalBytes: z.number(),
     databaseBytes: z.number(),
     slots: z.object({ max: z.number(), used: z.number() }),
+    /** One for each stream and each session that copies into this end. */
+    origins: z.object({ max: z.number(), used: z.number() }),
     senders: z.object({ max: z.number(), used: z.number() }),
     /** Of logical replication; syncPerSubscription of them copy tables at the same time. */
     workers: z.object({ max: z.number(), used: z.number(), syncPerSubscription: z.number() }),

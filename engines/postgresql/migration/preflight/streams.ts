@@ -1,30 +1,72 @@
-/** Checks of the room that two streams need: slots, senders and workers; and of what they are safe with. */
+/** Checks of the room that two streams need: slots, origins, senders and workers; and of what they are safe with. */
 import type { End } from '#engines/migration.ts';
 import { at, bothEnds, type Check, type Context, caution, failure } from './check.ts';
 
-/** Tables that are copied at the same time take a slot, a sender and a worker each for as long. */
-export const slotHeadroom: Check = context =>
-  headroom(context, 'SlotHeadroom', 'max_replication_slots', ({ server }) => server.slots);
-export const senderHeadroom: Check = context =>
-  headroom(context, 'SenderHeadroom', 'max_wal_senders', ({ server }) => server.senders);
+/** Left to others by the copier, which then makes do with one session (images/postgres/copier.py). */
+export const RESERVED_ORIGINS = 4;
 
-function headroom(
-  context: Context,
-  check: string,
-  setting: string,
-  of: (facts: Context['facts']['source']) => { readonly max: number; readonly used: number },
-): ReturnType<Check> {
-  return bothEnds.flatMap(end => {
-    const { max, used } = of(context.facts[end]);
-    return shortage(context, check, setting, end, max - used);
-  });
+interface Need {
+  /** Below this it would not get on. */
+  readonly least: number;
+  /** For a copy at full speed. */
+  readonly best: number;
 }
+
+interface Room {
+  readonly check: string;
+  readonly setting: string;
+  /** Of which there are so many left, in words. */
+  readonly left: string;
+  readonly free: number;
+  readonly need: Need;
+}
+
+/** The server bounds what it streams and what it follows by one setting, each by itself: slots at one end, origins at the other. */
+export const slotHeadroom: Check = context => {
+  const setting = 'max_replication_slots';
+  return bothEnds.flatMap(end => {
+    const { slots, origins } = context.facts[end].server;
+    const common = { check: 'SlotHeadroom', setting };
+    return [
+      ...shortage(context, end, {
+        ...common,
+        left: setting,
+        free: slots.max - slots.used,
+        need: withCopies(context),
+      }),
+      ...shortage(context, end, {
+        ...common,
+        left: `the replication origins that ${setting} allows`,
+        free: origins.max - origins.used,
+        need: end === 'target' ? originsOfCopy(context) : streamOnly,
+      }),
+    ];
+  });
+};
+
+export const senderHeadroom: Check = context => {
+  const setting = 'max_wal_senders';
+  return bothEnds.flatMap(end => {
+    const { max, used } = context.facts[end].server.senders;
+    const need = withCopies(context);
+    return shortage(context, end, {
+      check: 'SenderHeadroom',
+      setting,
+      left: setting,
+      free: max - used,
+      need,
+    });
+  });
+};
 
 export const workerHeadroom: Check = context =>
   bothEnds.flatMap(end => {
     const { max, used, syncPerSubscription } = context.facts[end].server.workers;
-    const found = shortage(context, 'WorkerHeadroom', 'max_logical_replication_workers', end, max - used);
-    if (end === 'source' || syncPerSubscription > 0) return found;
+    const [check, setting] = ['WorkerHeadroom', 'max_logical_replication_workers'];
+    // The back stream copies nothing.
+    const need = end === 'target' ? withCopies(context) : streamOnly;
+    const found = shortage(context, end, { check, setting, left: setting, free: max - used, need });
+    if (end === 'source' || syncPerSubscription > 0 || context.transfer.pace) return found;
     return [
       ...found,
       failure(
@@ -35,30 +77,32 @@ export const workerHeadroom: Check = context =>
     ];
   });
 
-/** The stream itself, and a copy of each table at a time: at the source they are read, at the target written. */
-function shortage(
-  context: Context,
-  check: string,
-  setting: string,
-  end: End,
-  free: number,
-): ReturnType<Check> {
-  const copies = Math.min(
-    context.transfer.tables.length,
-    context.facts.target.server.workers.syncPerSubscription,
-  );
-  // The back stream copies nothing: it needs a worker at the source, a slot and a sender at the target.
-  const copying = check === 'WorkerHeadroom' ? end === 'target' : true;
-  const best = copying ? 1 + copies : 1;
-  const least = copying ? 2 : 1;
-  if (free >= best) return [];
-  const message = `${at(context, end)} has ${Math.max(free, 0)} of ${setting} left; a migration takes ${best}`;
-  const remedy = `Raise ${setting} in spec.engine.parameters, or wait for other migrations to end.`;
-  return [
-    free < least
-      ? failure(check, message, remedy)
-      : caution(check, `${message} to copy at full speed`, remedy),
-  ];
+const streamOnly: Need = { least: 1, best: 1 };
+
+/** Tables that the database copies at the same time take a slot, a sender, an origin and a worker each for as long; the copier none but origins. */
+function withCopies({ transfer, facts }: Context): Need {
+  if (transfer.pace) return streamOnly;
+  return {
+    least: 2,
+    best: 1 + Math.min(transfer.tables.length, facts.target.server.workers.syncPerSubscription),
+  };
+}
+
+/** The copier's first session takes an origin in any case, the others leave some to others. */
+function originsOfCopy(context: Context): Need {
+  const { pace } = context.transfer;
+  if (!pace) return withCopies(context);
+  return { least: 2, best: 1 + pace.parallel + (pace.parallel > 1 ? RESERVED_ORIGINS : 0) };
+}
+
+function shortage(context: Context, end: End, { check, setting, left, free, need }: Room): ReturnType<Check> {
+  if (free >= need.best) return [];
+  const message = `${at(context, end)} has ${Math.max(free, 0)} of ${left} left; a migration takes ${need.best}`;
+  const raise = `Raise ${setting} in spec.engine.parameters`;
+  const wait = 'wait for other migrations to end';
+  if (free < need.least) return [failure(check, message, `${raise}, or ${wait}.`)];
+  const fewer = context.transfer.pace ? ' lower spec.pace.parallel,' : '';
+  return [caution(check, `${message} to copy at full speed`, `${raise},${fewer} or ${wait}.`)];
 }
 
 /** Streams run no further than the replicas; without one, a fail-over may lose the stream. */
