@@ -8,7 +8,7 @@ import { StaleAccessError } from '#engines/errors.ts';
 import { readAccessFacts } from './access-facts.ts';
 import { planAccess } from './access-plan.ts';
 import { transaction } from './connection.ts';
-import { dropLoginSql } from './drop-login.ts';
+import { dropLogins } from './drop-login.ts';
 import { roles } from './names.ts';
 import { broadcastRole, schemaLogin, schemaScript, schemaVersion } from './schema-sql.ts';
 import { fullTableName, quoteIdentifier, quoteLiteral } from './sql-text.ts';
@@ -45,9 +45,7 @@ export async function ensureAccess(
     return planned;
   });
   await endSessions(client, plan.fenced, plan.narrowed);
-  for (const role of plan.dropped) {
-    await transaction(client, () => client.query(dropLoginSql(role)));
-  }
+  await dropLogins(client, plan.dropped);
   return [
     ...changes,
     ...plan.steps.map(({ says }) => says),

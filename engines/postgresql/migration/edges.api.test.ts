@@ -1,5 +1,6 @@
 /** What happens seldom: a standby that does not answer, transactions that look at an older state, an end that is gone. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from 'pg';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Transfer, TransferSession } from '#engines/migration.ts';
 import { dropLoginSql } from '../drop-login.ts';
@@ -160,6 +161,39 @@ test('writes wait no longer than they may', async () => {
   expect(waited.rowCount).toBe(1);
   await writer.query('COMMIT');
   await writer.end();
+});
+
+test('sessions under logins that were announced end with them: a pooler would hand them on to the next of that name', async () => {
+  await connectStreams(session);
+  const blocking = await pair.writer('source');
+  await blocking.query(`BEGIN; UPDATE users SET name = 'open' WHERE id = 1`);
+  const change = pair.switchTo('write', 'target');
+  const early: Client[] = [];
+  const opened = async () => {
+    for (const end of ['source', 'target'] as const) {
+      const client = await pair.client(end, `app_g${change.generations[end].to}`);
+      client.on('error', () => undefined);
+      await client.query('BEGIN');
+      early.push(client, await pair.client(end, `app_g${change.generations[end].to}`));
+      early.at(-1)?.on('error', () => undefined);
+    }
+  };
+  const short = { ...limits, lockTimeoutMs: 100, maxStallMs: 350 };
+  const undone = await session.fence(change, short, { leadMs: 0, opened });
+  expect(undone).toMatchObject({ kind: 'Undone' });
+  expect(early).toHaveLength(4);
+  for (const { admin } of [pair.source, pair.target]) {
+    const left = `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND usename IS NULL OR usename = 'app_g2'`;
+    expect(await value(admin, left)).toBe(0);
+    expect(await value(admin, `SELECT count(*)::int FROM pg_roles WHERE rolname = 'app_g2'`)).toBe(0);
+  }
+  await blocking.query('COMMIT');
+  await blocking.end();
+  await until(
+    'fenced',
+    () => session.fence(change, limits),
+    ({ kind }) => kind === 'Fenced',
+  );
 });
 
 test('what is cut off at any moment ends', async () => {

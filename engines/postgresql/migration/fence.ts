@@ -7,18 +7,18 @@ import type { Client } from 'pg';
 import { EngineError } from '#engines/errors.ts';
 import type { FenceLimits, FenceNotice, FenceResult, Switch, Transfer } from '#engines/migration.ts';
 import { disconnect, messageOf, sqlState, transaction } from '../connection.ts';
-import { dropLoginSql } from '../drop-login.ts';
+import { dropLogins } from '../drop-login.ts';
 import { roles } from '../names.ts';
 import { quoteLiteral } from '../sql-text.ts';
 import { type Ends, type OpenEnd, other } from './ends.ts';
 import { finishFound, finishOwn } from './finish-fence.ts';
 import type { Hooks } from './hooks.ts';
 import { type Decision, lockJournal, readDecision, WrongMomentError } from './journal.ts';
-import { closeSql, lockGenerations, loginsBelow, openAhead, tablesOf } from './logins.ts';
+import { closeSql, endSessions, lockGenerations, loginsBelow, openAhead, tablesOf } from './logins.ts';
 import { awaitMarker, sendMarker } from './markers.ts';
 import { lockStates, streamName, streamTo } from './names.ts';
 import { advanceSql, positionsOf, type Sequence, sequencesOf } from './sequences.ts';
-import { blockers } from './short-lock.ts';
+import { blockers, type Pace } from './short-lock.ts';
 import { quotedTables } from './tables.ts';
 
 /** Between two tries, so that those who waited get on, in milliseconds. */
@@ -77,7 +77,7 @@ export async function fence(
       await hooks.step('announced');
     }
     const result = await tries(parties, transfer, change, limits, hooks);
-    if (result.kind === 'Undone') await undo(parties, transfer, change);
+    if (result.kind === 'Undone') await undo(parties, transfer, change, hooks.pace);
     if ('decision' in result) {
       await hooks.step('committed');
       const made = { logins: parties.closing, second: parties.mark };
@@ -291,8 +291,13 @@ UPDATE shardwright.transfer SET decision = ${record} WHERE id = ${quoteLiteral(t
 COMMIT`;
 }
 
-/** Closes what was opened ahead. What a crash leaves open is closed by the clean-up. */
-async function undo({ loser, gainer }: Parties, transfer: Transfer, change: Switch): Promise<void> {
+/** Closes what was opened ahead, which clients were told of. What a crash leaves open is closed by the clean-up. */
+async function undo(
+  { loser, gainer }: Parties,
+  transfer: Transfer,
+  change: Switch,
+  pace: Pace,
+): Promise<void> {
   for (const { client, end } of [gainer, loser]) {
     const { from, to } = change.generations[end];
     const login = roles.writer(to);
@@ -303,8 +308,9 @@ async function undo({ loser, gainer }: Parties, transfer: Transfer, change: Swit
         roles.writer(from),
         transfer.id,
       ]);
-      await client.query(dropLoginSql(login));
     });
+    await endSessions(client, [login], pace.pause);
+    await dropLogins(client, [login]);
   }
 }
 

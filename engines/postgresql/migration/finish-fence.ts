@@ -10,9 +10,6 @@ import type { Hooks } from './hooks.ts';
 import type { Decision } from './journal.ts';
 import { closeSql, endSessions, lockGenerations, loginsBelow, openAhead, tablesOf } from './logins.ts';
 
-/** Sessions end within milliseconds unless their server process is stuck. */
-const END_MS = 2_000;
-
 /** Sessions of closed logins are still there: the map must not be published yet, they could read what is out of date. */
 export class SessionsRemainError extends EngineError {
   override readonly name = 'SessionsRemainError';
@@ -54,7 +51,7 @@ const recordStall = `UPDATE shardwright.transfer SET decision = jsonb_set(decisi
 
 async function endOld(client: Client, { serverName }: OpenEnd, logins: readonly string[], hooks: Hooks) {
   if (hooks.sabotage === 'old sessions stay') return;
-  if (await endSessions(client, logins, END_MS, hooks.pace.pause)) return;
+  if (await endSessions(client, logins, hooks.pace.pause)) return;
   throw new SessionsRemainError(`sessions of ${logins.join(', ')} do not end on ${serverName}`);
 }
 

@@ -11,6 +11,9 @@ import { roles } from '../names.ts';
 import { fullTableName, quoteIdentifier, quoteLiteral } from '../sql-text.ts';
 import type { OpenEnd } from './ends.ts';
 
+/** Sessions end within milliseconds unless their server process is stuck. */
+const END_MS = 2_000;
+
 export type LoginKind = 'writer' | 'reader';
 
 /** The login that should be copied is not there: the shard's logins were never made sure of. */
@@ -111,11 +114,10 @@ export async function tablesOf(client: Client, logins: readonly string[]): Promi
 export async function endSessions(
   client: Client,
   logins: readonly string[],
-  withinMs: number,
   pause: (ms: number) => Promise<void>,
 ): Promise<boolean> {
   if (logins.length === 0) return true;
-  const deadline = performance.now() + withinMs;
+  const deadline = performance.now() + END_MS;
   for (;;) {
     const { rows } = await client.query<{ busy: boolean }>({
       name: 'end sessions',

@@ -1,7 +1,7 @@
 /** The readers' switch, and the closing of logins that have had their time. */
 import type { Switch, Transfer } from '#engines/migration.ts';
 import { transaction } from '../connection.ts';
-import { dropLoginSql } from '../drop-login.ts';
+import { dropLogins } from '../drop-login.ts';
 import { generationOf } from '../generation-login.ts';
 import { roles } from '../names.ts';
 import { type Ends, type OpenEnd, type OpenEnds, other } from './ends.ts';
@@ -10,7 +10,6 @@ import type { Hooks } from './hooks.ts';
 import { readDecision, WrongMomentError } from './journal.ts';
 import { closeSql, endSessions, lockGenerations, loginsBelow, openAhead, tablesOf } from './logins.ts';
 
-const END_MS = 2_000;
 /** A session that did nothing for so long has finished what it began. */
 const IDLE_S = 1;
 /** After so long a superseded login has no more sessions between two statements either. */
@@ -46,7 +45,7 @@ export async function closeReaders(ends: Ends, change: Switch, hooks: Hooks): Pr
   const logins = await loginsBelow(loser.client, 'reader', change.generations[loser.end].to);
   await closeLogins(loser, logins);
   await hooks.step('closed readers');
-  if (!(await endSessions(loser.client, logins, END_MS, hooks.pace.pause)))
+  if (!(await endSessions(loser.client, logins, hooks.pace.pause)))
     throw new SessionsRemainError(`sessions of ${logins.join(', ')} do not end on ${loser.serverName}`);
 }
 
@@ -75,10 +74,6 @@ export async function closeLogins(
     );
     for (const { rolname } of rows) await client.query(closeSql(rolname, await tablesOf(client, [rolname])));
   });
-}
-
-async function dropLogins({ client }: OpenEnd, logins: readonly string[]): Promise<void> {
-  for (const login of logins) await transaction(client, () => client.query(dropLoginSql(login)));
 }
 
 /**
@@ -142,7 +137,7 @@ async function closeAt(end: OpenEnd, transfer: Transfer): Promise<number> {
     const { rowCount } = await end.client.query('SELECT FROM pg_stat_activity WHERE usename = $1', [role]);
     if (rowCount === 0) {
       await closeLogins(end, [role]);
-      await dropLogins(end, [role]);
+      await dropLogins(end.client, [role]);
     } else remain++;
   }
   return remain;
@@ -165,7 +160,7 @@ export async function closeKept(ends: OpenEnds, transfer: Transfer, hooks: Hooks
     ].map(({ role }) => role);
     await closeLogins(end, logins);
     const closed = await closedLogins(end);
-    await endSessions(end.client, closed, END_MS, hooks.pace.pause);
-    await dropLogins(end, closed);
+    await endSessions(end.client, closed, hooks.pace.pause);
+    await dropLogins(end.client, closed);
   }
 }
