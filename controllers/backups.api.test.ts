@@ -7,6 +7,7 @@ import { BackupJobs } from '#controllers/testing/backup-jobs.ts';
 import { backupPolicyManifest, storeSecretManifest } from '#controllers/testing/backup-policy-manifest.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
 import { keepTurning } from '#controllers/testing/keep-turning.ts';
+import { quiet } from '#controllers/testing/quiet.ts';
 import { untilObject } from '#controllers/testing/until-object.ts';
 import { type BackupPolicy, type BackupPolicySpec, parseBackupPolicy } from '#crds/api/backup-policy.ts';
 import { annotations } from '#crds/api/names.ts';
@@ -98,7 +99,7 @@ test('a fleet is bound and backed up; a restart writes nothing; it is let go wit
   });
 
   // Two controllers write this status: neither takes anything from the other, nor do they keep each other busy.
-  await sleep(2000);
+  await quiet(first.writes, 2500);
   const before = first.writes.length;
   await sleep(4000);
   expect(first.writes.slice(before)).toEqual([]);
