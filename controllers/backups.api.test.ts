@@ -7,6 +7,8 @@ import { BackupJobs } from '#controllers/testing/backup-jobs.ts';
 import { backupPolicyManifest, storeSecretManifest } from '#controllers/testing/backup-policy-manifest.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
 import { keepTurning } from '#controllers/testing/keep-turning.ts';
+import { quiet } from '#controllers/testing/quiet.ts';
+import { untilObject } from '#controllers/testing/until-object.ts';
 import { type BackupPolicy, type BackupPolicySpec, parseBackupPolicy } from '#crds/api/backup-policy.ts';
 import { annotations } from '#crds/api/names.ts';
 import { parseShard } from '#crds/api/shard.ts';
@@ -47,17 +49,7 @@ function engine(): Engine {
   };
 }
 
-async function until(what: string, holds: (found: BackupPolicy) => boolean): Promise<BackupPolicy> {
-  let last: BackupPolicy | undefined;
-  try {
-    return await eventually(async () => {
-      last = await policy();
-      return holds(last) ? last : undefined;
-    }, 40_000);
-  } catch (cause) {
-    throw new Error(`${what} did not come true: ${JSON.stringify(last?.status, undefined, 1)}`, { cause });
-  }
-}
+const until = (what: string, holds: (found: BackupPolicy) => boolean) => untilObject(what, policy, holds);
 
 const isProtected = ({ status }: BackupPolicy) => status?.phase === 'Protected';
 
@@ -107,7 +99,7 @@ test('a fleet is bound and backed up; a restart writes nothing; it is let go wit
   });
 
   // Two controllers write this status: neither takes anything from the other, nor do they keep each other busy.
-  await sleep(2000);
+  await quiet(first.writes, 2500);
   const before = first.writes.length;
   await sleep(4000);
   expect(first.writes.slice(before)).toEqual([]);

@@ -5,6 +5,7 @@ import { conditionStatus, findCondition } from '#controllers/conditions.ts';
 import { FINALIZER } from '#controllers/shard-cluster/finalizer.ts';
 import { isReady, stalledFor } from '#controllers/testing/fleet-conditions.ts';
 import { fleetHarness, fleetSpec, type Harness } from '#controllers/testing/fleet-harness.ts';
+import { quiet } from '#controllers/testing/quiet.ts';
 import { parseShard } from '#crds/api/shard.ts';
 import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
@@ -532,15 +533,4 @@ async function bindClaims(): Promise<void> {
       body: { spec: { volumeName: `pv-${claim.metadata.uid}` } },
     });
   }
-}
-
-/** Waits until a list has stopped growing: the operator has nothing more to do. */
-async function quiet(writes: readonly string[], forMs = 700): Promise<void> {
-  let length = -1;
-  await eventually(async () => {
-    if (writes.length === length) return true;
-    ({ length } = writes);
-    await new Promise(resolve => setTimeout(resolve, forMs));
-    return undefined;
-  });
 }

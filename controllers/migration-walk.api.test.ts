@@ -8,7 +8,8 @@ import { isReady } from '#controllers/testing/fleet-conditions.ts';
 import { fleetHarness, fleetSpec, type Harness } from '#controllers/testing/fleet-harness.ts';
 import { KillPoint } from '#controllers/testing/kill-point.ts';
 import { RealDatabases } from '#controllers/testing/real-databases.ts';
-import { parseShardMigration } from '#crds/api/shard-migration.ts';
+import { untilObject } from '#controllers/testing/until-object.ts';
+import { parseShardMigration, type ShardMigration } from '#crds/api/shard-migration.ts';
 import { eventually } from '#hack/api-test.ts';
 import { ShardMigrations } from './caches.ts';
 
@@ -24,6 +25,7 @@ beforeEach(() => {
 
 afterEach(() => cleanup.disposeAsync());
 
+const isDone = ({ status }: ShardMigration) => status?.phase === 'Completed';
 const isUp = (fleet: Harness) => fleet.until('Ready', isReady);
 
 test('killed at points of a move between real servers, it ends whole', { timeout: 580_000 }, async () => {
@@ -93,23 +95,11 @@ async function walk(
     spec: { cluster: { name: 'fleet' }, rollbackWindow: '1ms', ...spec },
   });
   kill.armed = true;
-  await eventually(
-    async () => (kill.killed || (await migration()).status?.phase === 'Completed' ? true : undefined),
-    90_000,
-  );
+  await eventually(async () => (kill.killed || isDone(await migration()) ? true : undefined), 90_000);
   await first[Symbol.asyncDispose]();
   databases.onVerb = () => undefined;
   const second = fleet.start({ engine: databases.engine() });
-  let last: unknown;
-  try {
-    await eventually(async () => {
-      const { status } = await migration();
-      last = status;
-      return status?.phase === 'Completed' ? true : undefined;
-    }, 90_000);
-  } catch (cause) {
-    throw new Error(`killed at ${killBefore}, it stays: ${JSON.stringify(last, undefined, 1)}`, { cause });
-  }
+  await untilObject(`the end of one killed at ${killBefore}`, migration, isDone, 90_000);
   await isUp(fleet);
   await second[Symbol.asyncDispose]();
   return kill.killed;

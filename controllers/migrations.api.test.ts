@@ -7,6 +7,7 @@ import { findCondition } from '#controllers/conditions.ts';
 import { isReady } from '#controllers/testing/fleet-conditions.ts';
 import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.ts';
 import { KillPoint } from '#controllers/testing/kill-point.ts';
+import { untilObject } from '#controllers/testing/until-object.ts';
 import { parseShardMigration, type ShardMigration } from '#crds/api/shard-migration.ts';
 import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
@@ -56,17 +57,13 @@ async function fleetWithRows(stack: AsyncDisposableStack, ofFleet: object = {}):
         spec: { cluster: { name: 'fleet' }, rollbackWindow: '1ms', ...spec },
       });
     },
-    async reaches(name, phase) {
-      let last: ShardMigration | undefined;
-      try {
-        return await eventually(async () => {
-          last = await migration(name);
-          return last.status?.phase === phase ? last : undefined;
-        }, 90_000);
-      } catch (cause) {
-        throw new Error(`${name} is not ${phase}: ${JSON.stringify(last?.status, undefined, 1)}`, { cause });
-      }
-    },
+    reaches: (name, phase) =>
+      untilObject(
+        `${name} in phase ${phase}`,
+        () => migration(name),
+        ({ status }) => status?.phase === phase,
+        90_000,
+      ),
   };
 }
 

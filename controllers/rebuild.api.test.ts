@@ -8,9 +8,9 @@ import { fleetHarness, type Harness } from '#controllers/testing/fleet-harness.t
 import { keepTurning } from '#controllers/testing/keep-turning.ts';
 import { backup } from '#controllers/testing/rebuild-world.ts';
 import { RecoveryJobs } from '#controllers/testing/recovery-jobs.ts';
+import { untilObject } from '#controllers/testing/until-object.ts';
 import { annotations } from '#crds/api/names.ts';
 import { parseShard, type Shard } from '#crds/api/shard.ts';
-import { eventually } from '#hack/api-test.ts';
 import { orUndefined } from '#kernel/errors.ts';
 import { EndpointsObjects, Jobs, PersistentVolumeClaims, Pods, StatefulSets } from '#kernel/resources.ts';
 
@@ -70,15 +70,8 @@ async function ask(marks: Readonly<Record<string, string | null>>): Promise<void
   });
 }
 
-async function until(what: string, holds: (found: Shard) => boolean): Promise<Shard> {
-  let last: Shard | undefined;
-  return eventually(async () => {
-    last = await shard('fleet-0');
-    return holds(last) ? last : undefined;
-  }, 45_000).catch((cause: unknown) => {
-    throw new Error(`${what} did not come true: ${JSON.stringify(last, undefined, 1)}`, { cause });
-  });
-}
+const until = (what: string, holds: (found: Shard) => boolean) =>
+  untilObject(what, () => shard('fleet-0'), holds);
 
 const uids = async (resource: typeof Pods | typeof PersistentVolumeClaims, shardName: string) => {
   const { items } = await fleet.client.list(resource, { namespace: fleet.namespace });

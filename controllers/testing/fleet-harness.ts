@@ -9,7 +9,7 @@ import type { ShardCluster } from '#crds/api/shard-cluster.ts';
 import { parseShardCluster } from '#crds/api/shard-cluster.ts';
 import type { Engine } from '#engines/engine.ts';
 import { postgresql } from '#engines/postgresql/engine.ts';
-import { type ApiTest, apiTest, eventually } from '#hack/api-test.ts';
+import { type ApiTest, apiTest } from '#hack/api-test.ts';
 import { accessAuth } from '#hack/local-apiserver.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import { type Log, silentLog } from '#kernel/log.ts';
@@ -20,6 +20,7 @@ import { parseConfig } from '#operator/config.ts';
 import { createOperator, type Operator } from '#operator/operator.ts';
 import { FakeDatabases } from './fake-database.ts';
 import { prepareServer } from './prepare-server.ts';
+import { untilObject } from './until-object.ts';
 import { World } from './world.ts';
 
 export interface Harness {
@@ -32,7 +33,7 @@ export interface Harness {
   start(options?: StartOptions): Running;
   apply(spec?: object, metadata?: object): Promise<KubeObject>;
   cluster(): Promise<ShardCluster>;
-  /** Waits for a ShardCluster of which this holds; fails with its conditions. */
+  /** Waits for a ShardCluster of which this holds; fails with its status. */
   until(what: string, holds: (cluster: ShardCluster) => boolean): Promise<ShardCluster>;
   /** Everything that the operator made, without what differs from run to run. */
   snapshot(): Promise<Readonly<Record<string, unknown>>>;
@@ -99,19 +100,7 @@ export async function fleetHarness(cleanup: AsyncDisposableStack): Promise<Harne
         },
         { fieldManager: 'person', force: true },
       ),
-    async until(what, holds) {
-      let last: ShardCluster | undefined;
-      try {
-        return await eventually(async () => {
-          last = await cluster();
-          return holds(last) ? last : undefined;
-        }, 45_000);
-      } catch (cause) {
-        throw new Error(`${what} did not come true: ${JSON.stringify(last?.status, undefined, 1)}`, {
-          cause,
-        });
-      }
-    },
+    until: (what, holds) => untilObject(what, cluster, holds),
     snapshot: () => snapshot(client, namespace),
   };
 }
