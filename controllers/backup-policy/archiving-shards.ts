@@ -4,24 +4,18 @@
  */
 
 import { needsPerson } from '#archive/errors.ts';
-import { namedShards } from '#controllers/shard-migration/busy.ts';
-import { ENDED } from '#controllers/shard-migration/facts.ts';
+import { shardsInUse } from '#controllers/shard-migration/in-use.ts';
 import { annotations } from '#crds/api/names.ts';
-import type { ShardMigration } from '#crds/api/shard-migration.ts';
+import type { KubeObject } from '#kernel/object.ts';
 import type { Problem, ShardView } from './facts.ts';
 import { fewNames } from './few.ts';
 
 /** Shards that take part in a migration, those that it names and those that its plan has found, with its name. */
-export function migratingShards(migrations: readonly ShardMigration[]): ReadonlyMap<string, string> {
+export function migratingShards(migrations: readonly KubeObject[]): ReadonlyMap<string, string> {
   return new Map(
-    migrations
-      .filter(({ spec, status }) => !ENDED.has(status?.phase ?? '') && !spec.dryRun)
-      .flatMap(({ metadata, spec, status }) =>
-        [
-          ...namedShards(spec),
-          ...(status?.transfers ?? []).flatMap(({ source, target }) => [source, target]),
-        ].map(shard => [shard, metadata.name] as const),
-      ),
+    migrations.flatMap(migration =>
+      shardsInUse(migration).map(shard => [shard, migration.metadata.name] as const),
+    ),
   );
 }
 

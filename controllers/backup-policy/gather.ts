@@ -2,7 +2,6 @@
 import { byCluster, byPolicy, byShard, byTask, indexKey } from '#controllers/caches.ts';
 import { durationMs } from '#controllers/duration.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
-import { migrationOf } from '#controllers/shard-migration/facts.ts';
 import type { BackupPolicy } from '#crds/api/backup-policy.ts';
 import { backupPolicyStatus } from '#crds/api/backup-policy.ts';
 import { annotations, isPaused, shardChildren } from '#crds/api/names.ts';
@@ -54,7 +53,9 @@ export async function gatherPolicy(
   const homeless = under
     .flatMap(({ shards }) => shards.map(({ shard }) => shard))
     .filter(shard => destinationOf(shard, destinations) === undefined);
-  const migrations = policy.spec.archive ? migrationsIn(deps, namespace) : new Map<string, string>();
+  const migrations = policy.spec.archive
+    ? migratingShards(inNamespace(deps.caches.shardMigrations.values(), namespace))
+    : new Map<string, string>();
   const shards = under.flatMap(({ cluster, shards: found }) =>
     found.map(each => viewOf(deps, policy, cluster, each, { destinations, migrations })),
   );
@@ -98,19 +99,6 @@ function policiesOf({ caches }: BackupDeps, namespace: string): readonly BackupP
       throw error;
     }
   });
-}
-
-function migrationsIn({ caches }: BackupDeps, namespace: string): ReadonlyMap<string, string> {
-  const migrations = inNamespace(caches.shardMigrations.values(), namespace).flatMap(raw => {
-    try {
-      return [migrationOf(raw)];
-    } catch (error) {
-      // It says so itself, and touches nothing.
-      if (error instanceof InvalidObjectError) return [];
-      throw error;
-    }
-  });
-  return migratingShards(migrations);
 }
 
 function inNamespace(objects: Iterable<KubeObject>, namespace: string): readonly KubeObject[] {

@@ -86,6 +86,30 @@ test('a shard that a migration counts on by now stays in the map', async () => {
   expect(maps.read(request)).toMatchObject({ stored: { map: { shards: { length: 4 }, nextOrdinal: 5 } } });
 });
 
+test('a shard goes that is named only by a migration which can never begin', async () => {
+  const { maps, request, run, client, namespace } = await world();
+  const { metadata } = await client.create<KubeObject>({
+    apiVersion: ShardMigrations.apiVersion,
+    kind: ShardMigrations.kind,
+    metadata: { namespace, name: 'impossible' },
+    spec: { cluster: { name: 'social' }, merge: { shards: ['social-1', 'social-4'] } },
+  });
+  const retire = { kind: 'PublishMap', retire: ['social-4'] } as const;
+  await expect(run(retire)).rejects.toMatchObject({ code: 'ShardInUse' });
+  const stalled = {
+    type: 'Stalled',
+    status: 'True',
+    reason: 'NothingToMove',
+    message: 'social-4 owns nothing',
+    lastTransitionTime: '2026-11-21T12:00:00Z',
+    observedGeneration: metadata.generation,
+  };
+  const body = { status: { phase: 'Pending', conditions: [stalled] } };
+  await client.patch(ShardMigrations, metadata, { type: 'merge', body }, { subresource: 'status' });
+  await run(retire);
+  expect(maps.read(request)).toMatchObject({ stored: { map: { shards: { length: 4 } } } });
+});
+
 test('the mark of a migration stays while that is there, whatever the cache says', async () => {
   const { maps, request, run, migration, client, signal } = await world();
   const by = `${migration.metadata.uid}/t0/write`;

@@ -57,6 +57,50 @@ describe('shards that a migration counts on', () => {
     expect(use(object)).toEqual(expected);
   });
 
+  const impossible = (conditions: object, status: object = {}) =>
+    use(
+      migration(
+        { merge: { shards: ['social-1', 'social-4'] } },
+        {
+          phase: 'Pending',
+          conditions: [
+            { type: 'Ready', status: 'False', reason: 'NothingToMove', observedGeneration: 0 },
+            {
+              type: 'Stalled',
+              status: 'True',
+              reason: 'NothingToMove',
+              observedGeneration: 0,
+              ...conditions,
+            },
+          ],
+          ...status,
+        },
+      ),
+    );
+  const counted = [['social-1', 'social-4'], true];
+
+  test('are none of one that was never begun and cannot be as it stands', () => {
+    expect(impossible({})).toEqual([[], false]);
+    expect(impossible({ reason: 'NotOwned' })).toEqual([[], false]);
+  });
+
+  test('are those of one that goes on once somebody does what it asks for', () => {
+    expect(impossible({ reason: 'ShardsNotLowered' })).toEqual(counted);
+    expect(impossible({ reason: 'ShardNotActive' })).toEqual(counted);
+    expect(impossible({ reason: 'PreflightFailed' })).toEqual(counted);
+  });
+
+  test('are those of one that has begun, whatever it is stalled by', () => {
+    expect(impossible({}, { transfers: [{ source: 'social-1', target: 'social-4' }] })).toEqual(counted);
+    expect(impossible({}, { transfers: [] })).toEqual(counted);
+  });
+
+  test('are those of one whose controller has not said so of this spec, or no longer does', () => {
+    expect(impossible({ observedGeneration: 7 })).toEqual(counted);
+    expect(impossible({ status: 'False' })).toEqual(counted);
+    expect(impossible({ type: 'Ready' })).toEqual(counted);
+  });
+
   test('are gathered over all of them', () => {
     expect(
       use(migration({ split: { shard: 'social-0' } }), migration({ merge: { shards: ['social-1'] } })),
@@ -69,6 +113,14 @@ test('progress alone wakes no fleet', () => {
   expect(migrationStage(migration({}, { phase: 'BulkCopy', transfers }))).toBe(migrationStage(before));
   expect(migrationStage(migration({}, { phase: 'Completed', transfers }))).not.toBe(migrationStage(before));
   expect(clusterNamed(before)).toBe('social');
+});
+
+test('a fleet wakes when a migration that was planned, or stalls, counts on other shards', () => {
+  const spec = { merge: { shards: ['social-0', 'social-4'] } };
+  const conditions = [{ type: 'Stalled', status: 'True', reason: 'NothingToMove', observedGeneration: 0 }];
+  const before = migrationStage(migration(spec, { phase: 'Pending' }));
+  expect(migrationStage(migration(spec, { phase: 'Pending', conditions }))).not.toBe(before);
+  expect(migrationStage(migration(spec, { phase: 'Pending', transfers }))).not.toBe(before);
 });
 
 function moved(newShard: object, clusterUid = 'uid-social', phase = 'Completed'): KubeObject {

@@ -2,13 +2,14 @@
  * What the fleet's migrations mean for its shards: which of them somebody counts on, so that none is taken away. Pure. Read
  * loosely: a migration that is not valid any more still counts.
  */
+import { fields, isUnderWay, shardsInUse } from '#controllers/shard-migration/in-use.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import type { Request } from '#kernel/source.ts';
 
 export interface MigrationUse {
-  /** Names of shards that a migration which has not ended works on, or is to. */
+  /** Names of shards that a migration works on, or is to. */
   readonly shards: ReadonlySet<string>;
-  /** One that has not ended will empty a shard: a merge, or a move. */
+  /** One of those will empty a shard: a merge, or a move. */
   readonly emptying: boolean;
   /**
    * Storage classes of shards that moves have made, by the shard's name; undefined for the cluster's default class. No name is given
@@ -18,8 +19,6 @@ export interface MigrationUse {
   /** metadata.uid of every migration of the fleet, ended or not. */
   readonly uids: ReadonlySet<string>;
 }
-
-const ENDED: ReadonlySet<unknown> = new Set(['Completed', 'Aborted', 'RolledBack', 'Failed']);
 
 /**
  * `fleet`: names the ShardCluster; migrations of others are passed over. `uid`: its metadata.uid, as a fleet of the same name
@@ -42,19 +41,9 @@ export function migrationUse(
     if (typeof made === 'string' && status['clusterUid'] === uid) {
       storageClasses.set(made, typeof storageClassName === 'string' ? storageClassName : undefined);
     }
-    if (ENDED.has(status['phase']) || spec['dryRun'] === true) continue;
-    const merge = fields(spec['merge']);
+    if (!isUnderWay(migration)) continue;
     emptying ||= spec['merge'] !== undefined || spec['move'] !== undefined;
-    const [split, move, slots] = [fields(spec['split']), fields(spec['move']), fields(spec['slots'])];
-    const named: readonly unknown[] = [
-      split['shard'],
-      move['shard'],
-      slots['from'],
-      slots['to'],
-      ...list(merge['shards']),
-      ...list(status['transfers']).flatMap(each => [fields(each)['source'], fields(each)['target']]),
-    ];
-    for (const name of named) if (typeof name === 'string') shards.add(name);
+    for (const name of shardsInUse(migration)) shards.add(name);
   }
   return { shards, emptying, storageClasses, uids };
 }
@@ -67,17 +56,5 @@ export function clusterNamed(migration: KubeObject): string | undefined {
 
 /** How far a migration is, and between whom: what else changes in it does not concern its fleet. */
 export function migrationStage(migration: KubeObject): string {
-  const { phase, transfers } = fields(migration['status']);
-  return JSON.stringify([
-    phase,
-    list(transfers).map(each => [fields(each)['source'], fields(each)['target']]),
-  ]);
-}
-
-function fields(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
+  return JSON.stringify([fields(migration['status'])['phase'], shardsInUse(migration)]);
 }

@@ -2,7 +2,6 @@
  * Who goes first when two migrations name the same shard: whoever has a plan, then whoever is older. One with a plan never waits
  * for another, so nobody waits in a circle. Pure.
  */
-import type { ShardMigrationSpec } from '#crds/api/shard-migration.ts';
 import type { MigrationFacts, OtherMigration } from './facts.ts';
 
 /** The migration that has to end before this one is planned. */
@@ -23,14 +22,4 @@ export function wantedBy({ migration, others }: MigrationFacts): OtherMigration 
 /** Shards that migrations with a plan count on. */
 export function reservedShards(others: readonly OtherMigration[]): ReadonlySet<string> {
   return new Set(others.filter(other => other.planned).flatMap(other => other.shards));
-}
-
-/** Shards that a spec names. */
-export function namedShards({ split, merge, move, slots }: ShardMigrationSpec): readonly string[] {
-  return [
-    ...(split ? [split.shard] : []),
-    ...(merge ? merge.shards : []),
-    ...(move ? [move.shard] : []),
-    ...(slots ? [slots.from, slots.to] : []),
-  ];
 }

@@ -11,7 +11,9 @@ import {
 } from '#controllers/testing/migration-facts.ts';
 import { withShardState } from '#sharding/change.ts';
 import { decideMigration } from './decide.ts';
+import { shardsInUse } from './in-use.ts';
 import { markOf, markOfPlanned } from './mark.ts';
+import { migrationStatus } from './status.ts';
 
 const now = new Date('2026-11-21T12:00:00Z');
 const decide = (input: FactsInput = {}) => decideMigration(factsWith(input), now);
@@ -330,5 +332,15 @@ describe('before a plan', () => {
     ['not enough shards', { spec: { split: { shard: 'social-0', into: 3 } } }, ['Stalled', 'NoEmptyShard']],
   ])('%s', (_what, input, expected) => {
     expect(kinds(unplanned(input))).toEqual(expected);
+  });
+
+  test.each<[string, FactsInput, readonly string[]]>([
+    ['counted on by one that waits', { over: { others: [other] } }, ['social-0']],
+    ['and by one that a person can help', { spec: { split: { shard: 'social-0', into: 3 } } }, ['social-0']],
+    ['but by none that can never be', { spec: { split: { shard: 'social-9', into: 2 } } }, []],
+  ])('shards are %s', (_what, input, expected) => {
+    const facts = factsWith(unplanned(input));
+    const status = migrationStatus(facts, decideMigration(facts, now), now);
+    expect(shardsInUse({ ...facts.migration, status })).toEqual(expected);
   });
 });

@@ -8,11 +8,12 @@
 import { findCondition } from '#controllers/conditions.ts';
 import type { ShardMigrationStatus } from '#crds/api/migration/status.ts';
 import { annotations, isPaused } from '#crds/api/names.ts';
-import { mustWaitFor, namedShards, reservedShards } from './busy.ts';
+import { mustWaitFor, reservedShards } from './busy.ts';
 import { decideForward } from './decide-forward.ts';
 import { decideCleaning, decideUndo } from './decide-undo.ts';
 import { type Action, act, type Decision, FAST_MS, type Plan, SLOW_MS, stalled, wait } from './decision.ts';
 import { FINALIZER, type MigrationFacts, nameOf } from './facts.ts';
+import { namedShards } from './in-use.ts';
 import { isMarkOf, readMark, readPlanned } from './mark.ts';
 import { planMigration } from './planning.ts';
 import { blocking, preflightDue } from './preflight.ts';

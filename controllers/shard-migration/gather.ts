@@ -14,7 +14,6 @@ import { assertNever } from '#kernel/assert-never.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { type ShardMap, shardByName } from '#sharding/map.ts';
 import { ownersOf } from '#sharding/owners.ts';
-import { namedShards } from './busy.ts';
 import type { MigrationDeps } from './deps.ts';
 import {
   ENDED,
@@ -27,6 +26,7 @@ import {
   type ShardView,
   type TransferView,
 } from './facts.ts';
+import { namedShards } from './in-use.ts';
 import { isOutage, type TransferSessions } from './sessions.ts';
 
 /** Transfers looked at at a time. */
