@@ -1,7 +1,7 @@
 /** How a program of the operator becomes one file: the image's, and those that measurements run in its stead. */
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 /** One file with everything in it; what a stack trace says of it, its source map puts right. */
 export async function bundleProgram(entryPoint: string, outfile: string): Promise<void> {
@@ -25,6 +25,24 @@ export async function bundleProgram(entryPoint: string, outfile: string): Promis
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
     },
+    plugins: [httpByRequire],
     logLevel: 'error',
   });
 }
+
+/**
+ * An import of node:http asks for all that it exports, and so for a WebSocket, which brings a browser's fetch with it: 3 MB of memory
+ * that nobody uses. What is required is what is asked for.
+ */
+const httpByRequire: Plugin = {
+  name: 'http-by-require',
+  setup(bundle) {
+    const namespace = 'required';
+    bundle.onResolve({ filter: /^node:http$/ }, ({ path, kind }) =>
+      kind === 'import-statement' ? { path, namespace } : undefined,
+    );
+    bundle.onLoad({ filter: /^/, namespace }, ({ path }) => ({
+      contents: `module.exports = require('${path}');`,
+    }));
+  },
+};
