@@ -33,6 +33,7 @@ const session: ShardSession = {
   broadcastsSince: () => Promise.resolve([]),
   applyBroadcast: () => Promise.resolve(),
   statistics: () => Promise.resolve({ sizeBytes: 8_000_000, lagBytes: {} }),
+  sweep: () => Promise.resolve({ changes: [], unreached: [] }),
   restart: () => Promise.resolve(),
   switchover: () => Promise.resolve(),
   [Symbol.asyncDispose]: () => Promise.resolve(),

@@ -201,6 +201,11 @@ export function describeSession(fixture: SessionFixture): void {
       expect(await session.ensureAccess(access())).toEqual([]);
     });
 
+    test('has nothing to sweep where no primary was before, and says who does not answer', async () => {
+      const nobody = { name: 'nobody', host: '127.0.0.2' };
+      expect(await session.sweep([nobody])).toEqual({ changes: [], unreached: ['nobody'] });
+    });
+
     test('applies schema files once', async () => {
       expect(await session.applySchema([files.tables])).toEqual({ applied: [files.tables.name] });
       expect(await session.applySchema([files.tables])).toEqual({ applied: [] });

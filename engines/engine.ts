@@ -173,10 +173,22 @@ export interface ShardSession extends AsyncDisposable {
   /** Applies the entry after the last one; an older one is left alone. Throws {@link BroadcastGapError} for a later one. */
   applyBroadcast(entry: Broadcast): Promise<void>;
   statistics(): Promise<ShardStatistics>;
+  /**
+   * Takes away what stayed with members from a time when another was primary, and that would hold things up: to be called once for each
+   * change of primary. Idempotent. Replicas that do not answer are to be asked again.
+   */
+  sweep(replicas: readonly MemberAddress[]): Promise<SweepResult>;
   /** Restarts one member's process (not its pod). Throws {@link RestartError}. */
   restart(member: MemberAddress): Promise<void>;
   /** Promotes another member; resolves when the engine reports it done. Throws {@link SwitchoverError}. */
   switchover(from: MemberAddress, to: string): Promise<void>;
+}
+
+export interface SweepResult {
+  /** What was taken away, in words. */
+  readonly changes: readonly string[];
+  /** Names of members that did not answer. */
+  readonly unreached: readonly string[];
 }
 
 export interface ShardStatistics {

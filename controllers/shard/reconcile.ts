@@ -19,7 +19,7 @@ import type { RebuildPlan } from './rebuild/decide.ts';
 import { concluded } from './rebuild/order.ts';
 import { REBUILD_RETRY_MS, rebuild, tellOfRebuild } from './rebuild/rebuild.ts';
 import { renewMembers } from './renew.ts';
-import { sessionNeeds } from './session-work.ts';
+import { sessionNeeds, sweepDue } from './session-work.ts';
 import { type Rolling, shardStatus } from './status.ts';
 import { DETAILS_WAIT_MS, isNews } from './status-news.ts';
 
@@ -99,7 +99,7 @@ async function workWithDatabase(
   try {
     if (primary) {
       const before = deps.memory.measured(shard);
-      const needs = sessionNeeds(shard, before, statisticsDue(deps, facts));
+      const needs = sessionNeeds(shard, facts.members, before, statisticsDue(deps, facts));
       if (needs) {
         let measured = await tend(deps, facts, primary, needs, before, context);
         deps.memory.keep(shard, measured);
@@ -107,6 +107,7 @@ async function workWithDatabase(
         measured = await copyReferences(deps, facts, primary, measured, first, context);
         deps.memory.keep(shard, measured);
         scheduleStatistics(deps, facts, needs.statistics ? deps.statisticsMs : SOON_MS);
+        if (sweepDue(facts.members, measured)) retryMs = SESSION_RETRY_MS;
       }
     }
     const unsettled = settling(deps, facts, objects);

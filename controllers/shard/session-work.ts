@@ -3,7 +3,7 @@
  * pass over a shard that is as it should be opens none.
  */
 import type { Shard, ShardStatus } from '#crds/api/shard.ts';
-import type { AccessInput, SchemaFile, ShardSession } from '#engines/engine.ts';
+import type { AccessInput, MemberAddress, MemberFacts, SchemaFile, ShardSession } from '#engines/engine.ts';
 import { SchemaError } from '#engines/errors.ts';
 import { accessHash } from './access.ts';
 import type { Measured } from './status.ts';
@@ -12,13 +12,39 @@ export interface Needs {
   readonly access: boolean;
   readonly schema: boolean;
   readonly statistics: boolean;
+  readonly sweep?: Sweep;
+}
+
+/** A primary that may have others' left-overs, and the replicas that may have some since it is the primary. */
+export interface Sweep {
+  readonly timeline: number;
+  readonly replicas: readonly MemberAddress[];
 }
 
 /** Undefined when there is nothing to connect for. */
-export function sessionNeeds(shard: Shard, measured: Measured, statisticsDue: boolean): Needs | undefined {
+export function sessionNeeds(
+  shard: Shard,
+  members: readonly MemberFacts[],
+  measured: Measured,
+  statisticsDue: boolean,
+): Needs | undefined {
   const access = measured.accessHash !== accessHash(shard);
   const schema = schemaDue(shard, measured);
-  return access || schema || statisticsDue ? { access, schema, statistics: statisticsDue } : undefined;
+  const sweep = sweepDue(members, measured);
+  if (!access && !schema && !statisticsDue && !sweep) return undefined;
+  return { access, schema, statistics: statisticsDue, ...(sweep && { sweep }) };
+}
+
+/** Once for every member and change of primary; a replica that is not ready is swept when it is. */
+export function sweepDue(members: readonly MemberFacts[], { swept }: Measured): Sweep | undefined {
+  const timeline = members.find(({ role }) => role === 'primary')?.timeline;
+  // On the first one nobody was primary before.
+  if (timeline === undefined || timeline <= 1) return undefined;
+  const done = new Set(swept?.timeline === timeline ? swept.members : []);
+  const replicas = members.flatMap(({ name, role, ready, podIP }) =>
+    role === 'replica' && ready && podIP !== undefined && !done.has(name) ? [{ name, host: podIP }] : [],
+  );
+  return swept?.timeline === timeline && replicas.length === 0 ? undefined : { timeline, replicas };
 }
 
 /** Applied files are not looked at again, and a failure not before the files change. */
@@ -70,6 +96,14 @@ export async function workInSession(
     // New tables want grants.
     if (applied.length > 0) changes.push(...(await session.ensureAccess(access)));
     measured = { ...measured, schema };
+  }
+  if (needs.sweep) {
+    const { timeline, replicas } = needs.sweep;
+    const swept = await session.sweep(replicas);
+    changes.push(...swept.changes);
+    const done = measured.swept?.timeline === timeline ? measured.swept.members : [];
+    const now = replicas.map(({ name }) => name).filter(name => !swept.unreached.includes(name));
+    measured = { ...measured, swept: { timeline, members: [...done, ...now].toSorted().slice(0, 16) } };
   }
   if (needs.statistics || needs.access) {
     const { sizeBytes, lagBytes } = await session.statistics();

@@ -14,6 +14,14 @@ export function isNews(before: ShardStatus | undefined, after: ShardStatus): boo
 }
 
 function essence(status: ShardStatus): object {
-  const { members: _m, readyMembers: _r, lagBytes: _l, sizeBytes: _s, conditions = [], ...rest } = status;
+  const {
+    members: _m,
+    readyMembers: _r,
+    lagBytes: _l,
+    sizeBytes: _s,
+    swept: _w,
+    conditions = [],
+    ...rest
+  } = status;
   return { ...rest, conditions: conditions.map(({ type, status: holds }) => `${type}=${holds}`).toSorted() };
 }

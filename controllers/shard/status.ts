@@ -24,6 +24,7 @@ export interface Measured {
   readonly state?: Shard['spec']['state'] | undefined;
   readonly schema?: ShardStatus['schema'] | undefined;
   readonly referenceVersion?: string | undefined;
+  readonly swept?: ShardStatus['swept'] | undefined;
 }
 
 export interface ShardStatusInput {
@@ -206,6 +207,7 @@ function carried(measured: Measured): Partial<ShardStatus> {
     secretsVersion,
     schema,
     referenceVersion,
+    swept,
   } = measured;
   return {
     ...(sizeBytes === undefined ? {} : { sizeBytes }),
@@ -216,6 +218,7 @@ function carried(measured: Measured): Partial<ShardStatus> {
     ...(secretsVersion === undefined ? {} : { secretsVersion }),
     ...(schema === undefined ? {} : { schema }),
     ...(referenceVersion === undefined ? {} : { referenceVersion }),
+    ...(swept === undefined ? {} : { swept }),
   };
 }
 
@@ -238,5 +241,6 @@ export function measuredOf(shard: Shard): Measured {
     state: status.state,
     schema: status.schema,
     referenceVersion: status.referenceVersion,
+    swept: status.swept,
   };
 }

@@ -21,6 +21,8 @@ export interface FakeDatabase {
   files: SchemaFile[];
   broadcasts: Broadcast[];
   sessions: number;
+  /** Names of the replicas of each sweep. */
+  swept: (readonly string[])[];
 }
 
 export class FakeDatabases {
@@ -31,6 +33,8 @@ export class FakeDatabases {
   readonly moving = 'MOVING';
   /** No session can be opened. */
   unreachable = false;
+  /** Members that no session reaches. */
+  readonly silent = new Set<string>();
   /** Rows of the same databases, for migrations. */
   readonly transfers = new FakeTransfers({ slots: 256, clock: realClock });
   onSwitchover: (shard: Shard, to: string) => Promise<void> = () => Promise.resolve();
@@ -40,7 +44,7 @@ export class FakeDatabases {
     const key = `${namespace}/${name}`;
     const known = this.#databases.get(key);
     if (known) return known;
-    const fresh: FakeDatabase = { access: undefined, files: [], broadcasts: [], sessions: 0 };
+    const fresh: FakeDatabase = { access: undefined, files: [], broadcasts: [], sessions: 0, swept: [] };
     this.#databases.set(key, fresh);
     return fresh;
   }
@@ -93,6 +97,13 @@ export class FakeDatabases {
         return Promise.resolve();
       },
       statistics: () => Promise.resolve({ sizeBytes: 8_000_000, lagBytes: {} }),
+      sweep: replicas => {
+        database.swept.push(replicas.map(({ name }) => name));
+        return Promise.resolve({
+          changes: [],
+          unreached: replicas.map(({ name }) => name).filter(name => this.silent.has(name)),
+        });
+      },
       restart: (member: MemberAddress) => this.onRestart(shard, member.name),
       switchover: (_from: MemberAddress, to: string) => this.onSwitchover(shard, to),
       [Symbol.asyncDispose]: () => Promise.resolve(),

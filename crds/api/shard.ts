@@ -146,6 +146,13 @@ export const shardStatus = z.object({
   readyMembers: z.int().min(0).exactOptional().describe('Members that are ready.'),
   members: listMap(z.array(memberStatus).max(16), 'name').exactOptional().describe('The members.'),
   timeline: z.int().min(0).exactOptional().describe('PostgreSQL timeline: +1 with every promotion.'),
+  swept: z
+    .object({
+      timeline: z.int().min(0).describe('The timeline.'),
+      members: listAtomic(z.array(z.string().max(253)).max(16)).describe('Names of the members.'),
+    })
+    .exactOptional()
+    .describe('Members rid of what they kept from timelines before: slots and settings of primaries.'),
   sizeBytes: z.int().min(0).exactOptional().describe('Size of the database, in bytes.'),
   lagBytes: z.int().min(0).exactOptional().describe('Greatest lag of a replica, in bytes.'),
   generation: z.int().min(0).exactOptional().describe('Generation in force in the database.'),

@@ -11,6 +11,7 @@ import type {
   SchemaFile,
   ShardSession,
   ShardStatistics,
+  SweepResult,
 } from '#engines/engine.ts';
 import { RestartError, SwitchoverError, UnreachableError } from '#engines/errors.ts';
 import { createDatabase, ensureAccess } from './access.ts';
@@ -22,6 +23,7 @@ import { callPatroni, type RestAnswer } from './patroni-rest.ts';
 import { settleRestored } from './recovery/settle-restored.ts';
 import { applyBroadcast, broadcastsSince, referenceVersion } from './reference.ts';
 import { statistics } from './statistics.ts';
+import { sweep } from './sweep.ts';
 
 /** SQLSTATE of a database that is not there. */
 const INVALID_CATALOG_NAME = '3D000';
@@ -73,6 +75,14 @@ class Opener {
     return this.#open(user, password, this.#shard.spec.engine.database, schemaSettings);
   }
 
+  /** Another member than the primary. */
+  replica({ host }: MemberAddress, signal: AbortSignal): Promise<Client> {
+    const { passwords } = this.#target;
+    const { database } = this.#shard.spec.engine;
+    const until = AbortSignal.any([this.#signal, signal]);
+    return this.#open(roles.superuser, passwords.superuser, database, administrative, host, until);
+  }
+
   #connect(database: string): Promise<Client> {
     return this.#open(roles.superuser, this.#target.passwords.superuser, database, administrative);
   }
@@ -82,11 +92,13 @@ class Opener {
     password: string,
     database: string,
     settings: Readonly<Record<string, string>>,
+    host = this.#target.primary.host,
+    signal = this.#signal,
   ): Promise<Client> {
-    const { primary, ca, ports } = this.#target;
+    const { ca, ports } = this.#target;
     return connect(
       {
-        host: primary.host,
+        host,
         ...(ports && { port: ports.sql }),
         serverName: this.#serverName,
         ca,
@@ -95,7 +107,7 @@ class Opener {
         database,
         settings,
       },
-      this.#signal,
+      signal,
     );
   }
 }
@@ -149,6 +161,10 @@ class PostgresSession implements ShardSession {
 
   statistics(): Promise<ShardStatistics> {
     return statistics(this.#client);
+  }
+
+  sweep(replicas: readonly MemberAddress[]): Promise<SweepResult> {
+    return sweep(this.#client, replicas, (replica, signal) => this.#opener.replica(replica, signal));
   }
 
   async restart(member: MemberAddress): Promise<void> {

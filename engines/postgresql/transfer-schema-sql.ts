@@ -24,8 +24,6 @@ CREATE TABLE IF NOT EXISTS shardwright.transfer (
   peer text NOT NULL,
   -- Who sees what is written here before it is hidden: whoever looks at an older state than this would see nothing.
   begun xid8 NOT NULL DEFAULT pg_current_xact_id(),
-  -- The timeline on which replicas were last rid of slots that an older primary left.
-  swept text NOT NULL DEFAULT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
   -- All that a transfer needs at this end is there.
   prepared boolean NOT NULL DEFAULT false,
   -- At the target: rows may have been copied. What was to be copied, for showing progress.

@@ -5,6 +5,7 @@ import type { ProbeRecord } from '#test-e2e/probe/records.ts';
 import type { ProbeReport } from '#test-e2e/probe/report.ts';
 import type { TestNamespace } from './namespace.ts';
 import { Shards } from './resources.ts';
+import { eventually } from './wait.ts';
 
 export async function probeShard(
   namespace: TestNamespace,
@@ -27,6 +28,14 @@ export async function probeShard(
     secret: { name: `${shard.replace(/-\d+$/, '')}-app`, passwordKey: 'password', ca: true },
     ...(durationMs === undefined ? {} : { durationMs }),
     ...(avoidNode === undefined ? {} : { avoidNode }),
+  });
+}
+
+/** Waits until writes were acknowledged by a primary and by its successor. */
+export async function successorAcknowledges(namespace: TestNamespace, probe: Probe): Promise<void> {
+  await eventually('writes are acknowledged on a new timeline', namespace.name, async () => {
+    const acks = (await probe.records()).filter(record => record.type === 'ack');
+    return new Set(acks.map(({ timeline }) => timeline)).size > 1 ? true : undefined;
   });
 }
 

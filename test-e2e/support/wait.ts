@@ -105,8 +105,14 @@ export async function eventually<T>(
     if (Date.now() > untilMs) break;
     await new Promise(resolve => setTimeout(resolve, options.everyMs ?? 1000));
   }
+  const seen = last === undefined ? '' : `: ${lineOf(last)}`;
   throw new WaitError(
-    `${what}: not after ${deadlineMs / 1000} s\n${await diagnose(await testCluster(), namespace)}`,
+    `${what}: not after ${deadlineMs / 1000} s${seen}\n${await diagnose(await testCluster(), namespace)}`,
     { cause: last },
   );
+}
+
+/** In one line: summaries of test runs show no more of a failure. */
+function lineOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replaceAll('\n', '; ');
 }

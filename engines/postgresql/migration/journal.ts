@@ -31,7 +31,6 @@ const journal = z.object({
   peer: z.string(),
   begun: z.string(),
   prepared: z.boolean(),
-  swept: z.string(),
   copied: z.boolean(),
   copy: z.record(z.string(), z.object({ rows: z.number(), bytes: z.number() })).nullable(),
   forward_verified: verified.nullable(),

@@ -24,6 +24,9 @@ export function streamName(id: string, stream: Stream): string {
   return `sw_${id}_${stream === 'forward' ? 'f' : 'b'}`;
 }
 
+/** Slots of all streams, whosever; the transfer's id is what is captured. PostgreSQL's regular expression. */
+export const slotsOfStreams = '^sw_([a-z0-9]+)_[fb]$';
+
 /** The login that the other end's subscription reads with. */
 export function moverLogin(id: string): string {
   return `shardwright_mover_${id}`;

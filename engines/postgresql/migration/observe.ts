@@ -1,7 +1,7 @@
 /**
  * Where a transfer is, from what both databases say; both are asked at once, one statement each. It sets right in passing what
- * would otherwise stand still unseen: the list of standbys that streams wait for, slots that a former primary kept, and indexes that
- * are to be built after a copy.
+ * would otherwise stand still unseen: the list of standbys that streams wait for, and indexes that are to be built
+ * after a copy.
  */
 import type { End, EndFacts, StreamFacts, Transfer, TransferFacts } from '#engines/migration.ts';
 import { generationOf } from '../generation-login.ts';
@@ -10,7 +10,6 @@ import { beginBuilding, INDEX_FAILURES } from './defer-indexes.ts';
 import { type EndState, queryEnd, tracesOf } from './end-query.ts';
 import type { Ends } from './ends.ts';
 import { type Journal, parseJournal, standing, verified } from './journal.ts';
-import { sweepReplicas } from './left-over-slots.ts';
 import { publisher, type Stream, streamName, streams, subscriber } from './names.ts';
 import { keepStandbys, sameList } from './standbys.ts';
 
@@ -37,13 +36,6 @@ async function mend(ends: Ends, end: End, state: EndState, transfer: Transfer): 
   const isCopied = !state.copy && copies?.every(copied);
   if (state.deferred.count > 0 && state.deferred.failures < INDEX_FAILURES && isCopied)
     await beginBuilding(ends[end], id);
-  const journal = parseJournal(state.journal);
-  if (journal && journal.swept !== state.timeline && (await sweepReplicas(ends[end], id))) {
-    await ends[end].client.query('UPDATE shardwright.transfer SET swept = $2 WHERE id = $1', [
-      id,
-      state.timeline,
-    ]);
-  }
   for (const { oid, settled, errors } of Object.values(state.subscriptions)) {
     if (settled && errors > 0)
       await ends[end].client.query('SELECT pg_stat_reset_subscription_stats($1::oid)', [oid]);

@@ -27,14 +27,15 @@ export async function keepStandbys({ client, given }: OpenEnd): Promise<void> {
   await set(client, wanted);
 }
 
-/** When no other transfer publishes here. */
-export async function forgetStandbys(client: Client): Promise<void> {
+/** When no transfer publishes here. True when there was something to forget. */
+export async function forgetStandbys(client: Client): Promise<boolean> {
   const { rows } = await client.query<{ needed: boolean; now: string }>(
     `SELECT EXISTS (SELECT FROM shardwright.transfer) AS needed, current_setting('${setting}') AS now`,
   );
-  if (!rows[0] || rows[0].needed || rows[0].now === '') return;
+  if (!rows[0] || rows[0].needed || rows[0].now === '') return false;
   await client.query(`ALTER SYSTEM RESET ${setting}`);
   await client.query('SELECT pg_reload_conf()');
+  return true;
 }
 
 async function set(client: Client, value: string): Promise<void> {
