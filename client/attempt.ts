@@ -5,7 +5,7 @@
 
 import { DatabaseError } from 'pg';
 import { assertNever } from '#sharding/assert-never.ts';
-import { classify, NotSentError, type Verdict } from './classify.ts';
+import { type Circumstances, classify, NotSentError, type Verdict } from './classify.ts';
 import { backoffMs, type Random } from './clock.ts';
 import { InterruptedError } from './connection.ts';
 import type { Deadline } from './deadline.ts';
@@ -41,16 +41,12 @@ export class AttemptError extends Error {
   }
 }
 
-export interface Circumstances {
-  /** A statement was on its way. */
-  readonly sent: boolean;
-  readonly sessionEnded: boolean;
-  /** The statement, if it ran outside any transaction. */
-  readonly sql?: string;
-}
-
 /** Judges what a connection threw. Errors that are not about a server (bad parameters, the caller's signal) pass as they are. */
-export function judge(target: Target, error: unknown, { sent, sessionEnded, sql }: Circumstances): unknown {
+export function judge(
+  target: Target,
+  error: unknown,
+  circumstances: Circumstances & { readonly sessionEnded: boolean },
+): unknown {
   if (error instanceof InterruptedError) {
     return error.cancelled ? error.reason : new AttemptError(target, 'broken', true, error.reason);
   }
@@ -58,8 +54,8 @@ export function judge(target: Target, error: unknown, { sent, sessionEnded, sql 
   if (error instanceof ClientError) return error;
   if (error instanceof PoolDrainedError) return new AttemptError(target, 'stale', false, error);
   if (error instanceof NotSentError) return new AttemptError(target, 'away', false, error.cause);
-  if (!(error instanceof DatabaseError) && !sessionEnded) return error;
-  const verdict = classify(error, sent, sql);
+  if (!(error instanceof DatabaseError) && !circumstances.sessionEnded) return error;
+  const verdict = classify(error, circumstances);
   return new AttemptError(target, verdict, verdict === 'broken', error);
 }
 

@@ -44,7 +44,7 @@ describe('classify', () => {
     ],
     ['a lost connection', new Error('Connection terminated unexpectedly'), 'broken'],
   ])('judges %s while a statement ran', (_name, error, verdict) => {
-    expect(classify(error, true)).toBe(verdict);
+    expect(classify(error, { sent: true })).toBe(verdict);
   });
 
   it.each([
@@ -55,7 +55,7 @@ describe('classify', () => {
     ['a pooler that lost its server', refused('08P01', 'server conn crashed?', 'FATAL'), 'away'],
     ['a lost connection', new Error('ECONNRESET'), 'away'],
   ])('judges %s before anything was sent', (_name, error, verdict) => {
-    expect(classify(error, false)).toBe(verdict);
+    expect(classify(error, { sent: false })).toBe(verdict);
   });
 
   /** As the server reports it from the place where it lets itself be interrupted. */
@@ -65,7 +65,7 @@ describe('classify', () => {
 
   it.each(['INSERT INTO t VALUES (1)', ' update t set n = 2;', 'WITH x AS (SELECT 1) DELETE FROM t'])(
     'knows that a session ended by order has rolled its one write back: %s',
-    sql => expect(classify(ended('57P01'), true, sql)).toBe('away'),
+    sql => expect(classify(ended('57P01'), { sent: true, sql })).toBe('away'),
   );
 
   it.each([
@@ -75,5 +75,11 @@ describe('classify', () => {
     ['a crash', ended('57P02'), 'DELETE FROM t'],
     ['a pooler in between', refused('57P01', 'terminating', 'FATAL'), 'DELETE FROM t'],
     ['another place of the server', ended('57P01', 'SyncRepWaitForLSN'), 'DELETE FROM t'],
-  ])('does not know it of %s', (_name, error, sql) => expect(classify(error, true, sql)).toBe('broken'));
+  ])('does not know it of %s', (_name, error, sql) => {
+    expect(classify(error, { sent: true, ...(sql !== undefined && { sql }) })).toBe('broken');
+  });
+
+  it('takes a write that was asked for as a read for the caller’s mistake', () => {
+    expect(classify(refused('25006'), { sent: true, readOnly: true })).toBe('final');
+  });
 });

@@ -19,11 +19,16 @@ export class NotSentError extends Error {
   override readonly name = 'NotSentError';
 }
 
-/**
- * `sent`: a statement was on its way. Errors that end a session mean different things before and after. `sql`: the statement,
- * if it was one of its own, outside any transaction.
- */
-export function classify(error: unknown, sent: boolean, sql?: string): Verdict {
+export interface Circumstances {
+  /** A statement was on its way. Errors that end a session mean different things before and after. */
+  readonly sent: boolean;
+  /** The statement, if it was one of its own, outside any transaction. */
+  readonly sql?: string;
+  /** Nothing but reads was asked for: of a replica, or in a transaction that is to be read-only. */
+  readonly readOnly?: boolean;
+}
+
+export function classify(error: unknown, { sent, sql, readOnly = false }: Circumstances): Verdict {
   if (!(error instanceof DatabaseError)) return sent ? 'broken' : 'away';
   switch (error.code ?? '') {
     case '42501': // insufficient_privilege: the generation was revoked, or row security hides what the statement writes
@@ -37,6 +42,7 @@ export function classify(error: unknown, sent: boolean, sql?: string): Verdict {
     case '40P01': // deadlock_detected
       return 'conflict';
     case '25006': // read_only_sql_transaction: a primary that was demoted, or a shard made read-only
+      return readOnly ? 'final' : 'away';
     case '57P03': // cannot_connect_now
     case '53300': // too_many_connections
       return 'away';

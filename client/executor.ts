@@ -1,6 +1,7 @@
 /** Takes a session, runs one statement, gives the session back. The path that every statement takes: nothing extra here. */
 import { DatabaseError, type QueryConfig, type QueryResult, type QueryResultRow } from 'pg';
 import { judge } from './attempt.ts';
+import type { Circumstances } from './classify.ts';
 import type { Clock } from './clock.ts';
 import type { Connection } from './connection.ts';
 import type { Deadline } from './deadline.ts';
@@ -29,7 +30,8 @@ export class Executor {
     const pool = this.#pool(target);
     const connection = pool.take() ?? (await acquire(pool, target, deadline));
     try {
-      return await this.query<R>(target, connection, statement, deadline, statement.text);
+      const circumstances = { sql: statement.text, readOnly: isReader(target) };
+      return await this.query<R>(target, connection, statement, deadline, circumstances);
     } finally {
       pool.release(connection);
     }
@@ -62,13 +64,12 @@ export class Executor {
     }
   }
 
-  /** `alone`: the statement's text, if it runs outside any transaction. */
   async query<R extends object = QueryResultRow>(
     target: Target,
     connection: Connection,
     statement: QueryConfig,
     deadline: Deadline,
-    alone?: string,
+    circumstances: Omit<Circumstances, 'sent'>,
   ): Promise<QueryResult<R>> {
     const { onStatement } = this.#hooks;
     const startedMs = onStatement === undefined ? 0 : this.#clock.monotonicMs();
@@ -76,20 +77,20 @@ export class Executor {
     try {
       return await connection.query<R>(statement, deadline);
     } catch (error) {
-      if (isDemoted(target, error)) {
+      if (!circumstances.readOnly && isDemoted(error)) {
         connection.close();
         this.#pools.redial(target);
       }
       failure = judge(target, error, {
+        ...circumstances,
         sent: true,
         sessionEnded: connection.closed,
-        ...(alone === undefined ? {} : { sql: alone }),
       });
       throw failure;
     } finally {
       onStatement?.({
         shard: target.shard,
-        side: target.access === 'read' || target.access === 'fallback' ? 'read' : 'write',
+        side: isReader(target) ? 'read' : 'write',
         durationMs: this.#clock.monotonicMs() - startedMs,
         ...(failure === undefined ? {} : { error: failure }),
       });
@@ -109,12 +110,16 @@ export class Executor {
  * A primary that became a replica keeps its poolers' sessions, and those know nothing of the Service's new address: a call that is repeated in one of
  * them never reaches the new primary.
  */
-function isDemoted({ access }: Target, error: unknown): boolean {
-  const writes = access === 'write' || access === 'reference';
-  return writes && error instanceof DatabaseError && error.code === readOnlyTransaction;
+function isDemoted(error: unknown): boolean {
+  return error instanceof DatabaseError && error.code === readOnlyTransaction;
 }
 
 const readOnlyTransaction = '25006';
+
+/** By the reader's login, wherever it is. */
+export function isReader({ access }: Target): boolean {
+  return access === 'read' || access === 'fallback';
+}
 
 async function acquire(pool: Pool<Connection>, target: Target, deadline: Deadline): Promise<Connection> {
   try {

@@ -29,6 +29,7 @@ interface Entry {
 /** The server's code for a change whose predecessors are not there yet. */
 const gapState = 'SW002';
 const entriesPerRead = 100;
+const nothingYetMs = 100;
 
 export function referenceTable(table: string, context: ReferenceContext): ReferenceTable {
   async function write(change: object, options: BroadcastOptions = {}): Promise<BroadcastResult> {
@@ -117,7 +118,10 @@ async function bringTo(
   for (;;) {
     const last = await lastVersion(target, deadline, context);
     if (last >= version) return;
-    for (const entry of await entriesAfter(last, deadline, context)) {
+    const entries = await entriesAfter(last, deadline, context);
+    // A version that the home shard has not given out yet is waited for.
+    if (entries.length === 0) await deadline.pause(nothingYetMs);
+    for (const entry of entries) {
       await ask(
         () => target,
         'SELECT shardwright.reference_apply($1, $2, $3::jsonb)',

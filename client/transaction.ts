@@ -8,7 +8,7 @@ import type { Transaction, TransactionOptions } from './client.ts';
 import type { Connection } from './connection.ts';
 import type { Deadline } from './deadline.ts';
 import { ClosedError } from './errors.ts';
-import type { Executor } from './executor.ts';
+import { type Executor, isReader } from './executor.ts';
 import { isPlainRead } from './plain-read.ts';
 import type { Result, Row } from './result.ts';
 import { toResult } from './result.ts';
@@ -22,9 +22,18 @@ export function runTransaction<T>(
   work: (transaction: Transaction) => Promise<T>,
 ): Promise<T> {
   return executor.withSession(target, deadline, async connection => {
-    const run = (text: string) => executor.query(target, connection, { text }, deadline);
+    const circumstances = { readOnly: options.readOnly === true || isReader(target) };
+    const run = (text: string) => executor.query(target, connection, { text }, deadline, circumstances);
     await certain(run(beginStatement(options)));
-    const session = new Session(executor, target, connection, deadline);
+    const session = new Session(target.shard, (text, params) =>
+      executor.query(
+        target,
+        connection,
+        params === undefined ? { text } : { text, values: [...params] },
+        deadline,
+        circumstances,
+      ),
+    );
     let value: T;
     try {
       value = await work(session);
@@ -47,27 +56,20 @@ export function runTransaction<T>(
   });
 }
 
+type Run = <R extends object>(sql: string, params: readonly unknown[] | undefined) => Promise<QueryResult<R>>;
+
 class Session implements Transaction {
   readonly shard: string;
   /** The first failure of a statement that is about the server. Nothing was committed. */
   failure: AttemptError | undefined;
   readonly statements: string[] = [];
-  readonly #run: <R extends object>(
-    sql: string,
-    params: readonly unknown[] | undefined,
-  ) => Promise<QueryResult<R>>;
+  readonly #run: Run;
   #last: Promise<unknown> = Promise.resolve();
   #ended = false;
 
-  constructor(executor: Executor, target: Target, connection: Connection, deadline: Deadline) {
-    this.shard = target.shard;
-    this.#run = (text, params) =>
-      executor.query(
-        target,
-        connection,
-        params === undefined ? { text } : { text, values: [...params] },
-        deadline,
-      );
+  constructor(shard: string, run: Run) {
+    this.shard = shard;
+    this.#run = run;
   }
 
   /** Statements that the callback starts side by side run one after the other. */

@@ -37,7 +37,7 @@ export class SchemaError extends EngineError {
   readonly line?: number;
   /** Files that were applied by the same call before this one failed. */
   readonly applied: readonly string[];
-  /** True when a running migration refused the file: it is not the file's fault. */
+  /** True when it is not the file's fault: a running migration refused it, or the server had other troubles. */
   override readonly retryable: boolean;
 
   constructor(

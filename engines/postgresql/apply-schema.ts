@@ -13,6 +13,9 @@ import { schemaLogin } from './schema-sql.ts';
 import { quoteIdentifier, quoteLiteral } from './sql-text.ts';
 import { movingStates } from './transfer-schema-sql.ts';
 
+/** Not tried again by itself: while it waits for its lock, whatever wants the table waits behind it. */
+const lockTimeout = '55P03';
+
 /** Longest message that goes into a condition. */
 const MESSAGE_LENGTH = 1500;
 
@@ -98,7 +101,7 @@ function schemaError(file: SchemaFile, cause: unknown, applied: readonly string[
       file: file.name,
       line,
       applied,
-      retryable: refusedByMigration(cause),
+      retryable: refusedByMigration(cause) || passes(cause),
       remedy: remedyFor(cause),
     },
     { cause },
@@ -110,10 +113,27 @@ function refusedByMigration(cause: unknown): boolean {
   return Object.values(movingStates).some(refused => refused === state);
 }
 
+/** Nothing that the file says is at fault: another try may well succeed. */
+function passes(cause: unknown): boolean {
+  if (cause instanceof TransactionControlError) return false;
+  // The connection was lost on the way.
+  if (!(cause instanceof DatabaseError)) return true;
+  const { code = '', message } = cause;
+  // Grants take no lock on their table: one that was given meanwhile makes a statement on that table fail.
+  return passing.test(code) || (code === 'XX000' && message.startsWith('tuple concurrently'));
+}
+
+/** Lost connections, lost deadlocks, servers that are full, that start or that stop, and what their hardware does to them. */
+const passing = /^(08|40|53|58|57P)/;
+
 function remedyFor(cause: unknown): string {
   if (cause instanceof TransactionControlError)
     return 'Take BEGIN, COMMIT and ROLLBACK out of the file: each file is one transaction.';
   if (refusedByMigration(cause)) return 'None is needed: the file is tried again after the migration.';
+  if (passes(cause)) return 'None is needed: the file is tried again.';
+  if (sqlState(cause) === lockTimeout) {
+    return 'Let the transactions end that hold the table (pg_stat_activity), then change the file, if only by a comment: it is tried again when it changes.';
+  }
   return 'Correct the file; it is tried again when it changes.';
 }
 

@@ -7,6 +7,7 @@ import { SchemaError } from '#engines/errors.ts';
 import { scramVerifier } from '#engines/scram.ts';
 import { ensurePostgresImage } from '#hack/images/build.ts';
 import { postgresql } from './engine.ts';
+import { until } from './migration/testing/pair.ts';
 import { connectTo, type PostgresContainer, startPostgres, targetOf } from './testing/container.ts';
 import { sampleShard } from './testing/shard.ts';
 
@@ -37,6 +38,8 @@ let container: PostgresContainer;
 let session: ShardSession;
 let admin: Client;
 let reference: Client;
+/** Another superuser: it holds what others wait for. */
+let blocker: Client;
 
 beforeAll(async () => {
   container = await startPostgres(await ensurePostgresImage(), postgresql.serverNames(shard));
@@ -45,16 +48,26 @@ beforeAll(async () => {
   await session.applySchema([{ name: '1.sql', sql: tables }]);
   await session.ensureAccess(access);
   admin = connectTo(container, 'postgres', container.superuserPassword);
+  blocker = connectTo(container, 'postgres', container.superuserPassword);
+  await blocker.connect();
   reference = connectTo(container, 'app_ref', 'app-secret');
   await admin.connect();
   await reference.connect();
 });
 afterAll(async () => {
   await reference?.end();
+  await blocker?.end();
   await admin?.end();
   await session?.[Symbol.asyncDispose]();
   await container?.[Symbol.asyncDispose]();
 });
+
+/** Whether a schema file waits for a lock. */
+async function waiting(): Promise<boolean> {
+  const sql =
+    "SELECT count(*) > 0 AS waits FROM pg_stat_activity WHERE usename = 'shardwright_schema' AND wait_event_type = 'Lock'";
+  return (await value(admin, sql)) === true;
+}
 
 async function value(client: Client, sql: string, parameters: unknown[] = []): Promise<unknown> {
   const { rows } = await client.query<Record<string, unknown>>(sql, parameters);
@@ -112,6 +125,43 @@ describe('a schema file', () => {
     expect(await value(admin, `SELECT tableowner FROM pg_tables WHERE tablename = 'ours'`)).toBe(
       'shardwright_owner',
     );
+  });
+
+  test('is tried again when a grant came in its way', async () => {
+    await blocker.query('BEGIN');
+    await blocker.query('GRANT SELECT ON plain TO pg_monitor');
+    const file = { name: '7.sql', sql: 'ALTER TABLE plain ADD COLUMN granted text' };
+    const failure = session.applySchema([file]).catch((error: unknown) => error);
+    await until('it waits', waiting, found => found);
+    await blocker.query('COMMIT');
+    expect(await failure).toMatchObject({
+      code: 'SchemaFailed',
+      message: '7.sql: tuple concurrently updated',
+      retryable: true,
+      remedy: expect.stringContaining('tried again'),
+    });
+    expect(await session.applySchema([file])).toEqual({ applied: ['7.sql'] });
+  });
+
+  test('is tried again when its session was ended', async () => {
+    const file = { name: '8.sql', sql: 'SELECT pg_sleep(60)' };
+    const failure = session.applySchema([file]).catch((error: unknown) => error);
+    const end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'";
+    await until(
+      'it was ended',
+      () => value(admin, end),
+      ended => ended === true,
+    );
+    expect(await failure).toMatchObject({ code: 'SchemaFailed', retryable: true });
+  });
+
+  test('is not tried again behind a lock that holds up everybody', async () => {
+    await blocker.query('BEGIN');
+    await blocker.query('SELECT FROM plain');
+    const sql = "SET LOCAL lock_timeout = '100ms'; ALTER TABLE plain ADD COLUMN added text";
+    const failure = await session.applySchema([{ name: '9.sql', sql }]).catch((error: unknown) => error);
+    await blocker.query('ROLLBACK');
+    expect(failure).toMatchObject({ retryable: false, remedy: expect.stringContaining('pg_stat_activity') });
   });
 
   test('leaves no login behind', async () => {

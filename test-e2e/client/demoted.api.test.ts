@@ -54,3 +54,28 @@ it.each([
   await written;
   expect(await fleet.sql('social-0', 'SELECT id FROM items ORDER BY id')).toHaveLength(3);
 });
+
+it('a write in a transaction that is to be read-only is refused at once, and nothing is repeated', async () => {
+  await using client = connect(1);
+  let tries = 0;
+  const work = client.forShard('social-0').transaction(
+    async transaction => {
+      tries++;
+      await transaction.query(`INSERT INTO items VALUES (1, 'x')`);
+    },
+    { readOnly: true },
+  );
+  await expect(work).rejects.toMatchObject({ name: 'StatementError', sqlState: '25006' });
+  expect(tries).toBe(1);
+});
+
+it('so is one that a replica is asked for', async () => {
+  await using client = connect(1);
+  await client.ready();
+  leadsTo = 'social-1';
+  const write = client
+    .forShard('social-0')
+    .query(`INSERT INTO items VALUES (1, 'x')`, [], { read: 'replica' });
+  await expect(write).rejects.toMatchObject({ name: 'StatementError', sqlState: '25006' });
+  leadsTo = 'social-0';
+});
