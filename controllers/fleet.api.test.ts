@@ -276,6 +276,32 @@ describe('a fleet', () => {
     ]);
   });
 
+  test('a schema file that takes long holds nothing else of its shard up', async () => {
+    const begun: string[] = [];
+    const { promise: free, resolve: go } = Promise.withResolvers<void>();
+    fleet.databases.onSchema = ({ metadata }) => {
+      begun.push(metadata.name);
+      return free;
+    };
+    const data = { '1.sql': 'CREATE INDEX ON t (id)' };
+    await fleet.client.create({ apiVersion: 'v1', kind: 'ConfigMap', metadata: at('sql'), data });
+    const schema = { configMaps: [{ name: 'sql' }] };
+    await fleet.apply({ schema });
+    fleet.start();
+    await expect.poll(() => begun.toSorted(), { timeout: 30_000 }).toEqual(['fleet-0', 'fleet-1']);
+    await fleet.apply({ schema, access: { stableLogin: true } });
+    const database = (name: string) => fleet.databases.of(fleet.namespace, name);
+    await expect.poll(() => database('fleet-1').access?.stableLogin, { timeout: 30_000 }).toBe(true);
+    expect(conditionStatus(await fleet.cluster(), 'SchemaApplied')).toBe('False');
+    go();
+    await fleet.until(
+      'applied',
+      cluster => isReady(cluster) && conditionStatus(cluster, 'SchemaApplied') === 'True',
+    );
+    expect(begun).toHaveLength(2);
+    expect(database('fleet-0').files).toHaveLength(1);
+  });
+
   test('a region without nodes is refused, and nothing that ran is touched', async () => {
     await fleet.apply({ placement: { regions: [{ name: 'eu-west', weight: 1 }] } });
     fleet.start();

@@ -5,10 +5,13 @@ import { backupPolicySources, drillSources } from '#controllers/backup-policy/so
 import { byCluster, type Caches, indexKey } from '#controllers/caches.ts';
 import { SecretReader } from '#controllers/secrets/secret-reader.ts';
 import { Certificates } from '#controllers/shard/certificate.ts';
+import type { ShardDeps } from '#controllers/shard/deps.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
 import { failoverReconciler, failoverSources } from '#controllers/shard/failover.ts';
 import { Memory } from '#controllers/shard/memory.ts';
 import { shardReconciler } from '#controllers/shard/reconcile.ts';
+import { SCHEMA_MS, schemaReconciler } from '#controllers/shard/schema.ts';
+import { SchemaRuns } from '#controllers/shard/schema-runs.ts';
 import { Sessions } from '#controllers/shard/sessions.ts';
 import { shardSources } from '#controllers/shard/sources.ts';
 import { Turns } from '#controllers/shard/turns.ts';
@@ -73,6 +76,24 @@ export function createControllers(options: ControllersOptions): readonly Control
     imagePullPolicy: config.imagePullPolicy,
     operator: { namespace: config.namespace, labels: config.podLabels },
   };
+  const shardDeps: ShardDeps = {
+    client,
+    applier: shardApplier,
+    caches,
+    secrets,
+    certificates: new Certificates({ secrets, applier: shardApplier, clock }),
+    sessions: new Sessions(config.workers.sessions),
+    memory: new Memory(),
+    schemas: new SchemaRuns(),
+    turns,
+    engine: engineOf,
+    context,
+    events: recorder('shard-controller'),
+    clock,
+    random,
+    statisticsMs: config.statisticsMs,
+    sessionMs: 60_000,
+  };
   const backups = createBackupReconcilers({
     client,
     caches,
@@ -115,26 +136,16 @@ export function createControllers(options: ControllersOptions): readonly Control
       ...shared,
       name: 'shard',
       workers: config.workers.shards,
-      sources: [...shardSources(caches, engines), turns],
-      reconcile: terminalWhenInvalid(
-        shardReconciler({
-          client,
-          applier: shardApplier,
-          caches,
-          secrets,
-          certificates: new Certificates({ secrets, applier: shardApplier, clock }),
-          sessions: new Sessions(config.workers.sessions),
-          memory: new Memory(),
-          turns,
-          engine: engineOf,
-          context,
-          events: recorder('shard-controller'),
-          clock,
-          random,
-          statisticsMs: config.statisticsMs,
-          sessionMs: 60_000,
-        }),
-      ),
+      sources: [...shardSources(caches, engines), turns, shardDeps.schemas.outcomes],
+      reconcile: terminalWhenInvalid(shardReconciler(shardDeps)),
+    }),
+    new Controller({
+      ...shared,
+      name: 'schema',
+      workers: config.workers.shards,
+      deadlineMs: SCHEMA_MS,
+      sources: [shardDeps.schemas.orders],
+      reconcile: terminalWhenInvalid(schemaReconciler(shardDeps)),
     }),
     new Controller({
       ...shared,

@@ -1,7 +1,6 @@
 /** Sessions of a shard: the work on changes, measuring, and copying reference tables. */
 
 import { connection, reachablePrimary } from '#controllers/connect-target.ts';
-import { readSchema } from '#controllers/schema-files.ts';
 import { clusterChildren } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { MemberFacts, ShardSession } from '#engines/engine.ts';
@@ -41,9 +40,8 @@ export async function tend(
   before: Measured,
   context: ReconcileContext,
 ): Promise<Measured> {
-  const files = needs.schema ? await schemaFiles(deps, shard, context.signal) : undefined;
   const { measured, changes } = await inSession(deps, shard, primary, context, (session, verifiers) =>
-    workInSession(session, { shard, needs, access: accessInput(shard, verifiers), files }, before),
+    workInSession(session, { shard, needs, access: accessInput(shard, verifiers) }, before),
   );
   if (changes.length > 0) context.log.info({ changes: changes.slice(0, 20) }, 'changed the database');
   return measured;
@@ -101,12 +99,4 @@ export async function copyReferences(
     },
   );
   return { ...measured, referenceVersion: version.toString() };
-}
-
-async function schemaFiles(deps: ShardDeps, shard: Shard, signal: AbortSignal) {
-  const { schema } = shard.spec;
-  if (!schema) return undefined;
-  const read = await readSchema(deps.client, shard.metadata.namespace ?? '', schema.configMaps, signal);
-  // Other content than the Shard was told of: the ShardCluster controller is about to tell it.
-  return read.kind === 'Files' && read.hash === schema.hash ? read.files : undefined;
 }

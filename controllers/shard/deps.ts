@@ -10,6 +10,7 @@ import type { EventRecorder } from '#kernel/events.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import type { Certificates } from './certificate.ts';
 import type { Memory } from './memory.ts';
+import type { SchemaRuns } from './schema-runs.ts';
 import type { Sessions } from './sessions.ts';
 import type { Turns } from './turns.ts';
 
@@ -21,6 +22,7 @@ export interface ShardDeps {
   readonly certificates: Certificates;
   readonly sessions: Sessions;
   readonly memory: Memory;
+  readonly schemas: SchemaRuns;
   readonly turns: Turns;
   readonly engine: (shard: Shard) => Engine;
   readonly context: RenderContext;

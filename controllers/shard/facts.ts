@@ -1,6 +1,7 @@
 /** Everything that a decision about one shard is made from, gathered from caches by index: nothing here asks the API server. */
 
 import { byShard, type Caches, indexKey } from '#controllers/caches.ts';
+import { isPaused } from '#crds/api/names.ts';
 import { parseShard, type Shard } from '#crds/api/shard.ts';
 import type { Engine, ShardObjects } from '#engines/engine.ts';
 import type { KubeObject } from '#kernel/object.ts';
@@ -55,4 +56,14 @@ export function gatherShard(
     ),
     claims: caches.claims.byIndex(byShard, key),
   };
+}
+
+/** Pausing a fleet pauses all that is below it. */
+export function isHeld(caches: Caches, shard: Shard): boolean {
+  if (isPaused(shard)) return true;
+  const cluster = caches.shardClusters.get({
+    namespace: shard.metadata.namespace ?? '',
+    name: shard.spec.cluster.name,
+  });
+  return cluster !== undefined && isPaused(cluster);
 }

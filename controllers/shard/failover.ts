@@ -4,7 +4,7 @@
  */
 
 import { byNode, byShard, type Caches, indexKey } from '#controllers/caches.ts';
-import { isPaused, labels } from '#crds/api/names.ts';
+import { labels } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
 import type { Engine } from '#engines/engine.ts';
 import type { Reconcile } from '#kernel/controller.ts';
@@ -15,7 +15,7 @@ import { priorities } from '#kernel/queue.ts';
 import type { StoreEvent } from '#kernel/reflector.ts';
 import type { Node, Pod } from '#kernel/resources.ts';
 import { type Request, type Source, toLabel, watching } from '#kernel/source.ts';
-import { shardOf } from './facts.ts';
+import { isHeld, shardOf } from './facts.ts';
 
 export interface FailoverDeps {
   readonly client: KubeClient;
@@ -27,10 +27,9 @@ export interface FailoverDeps {
 export function failoverReconciler({ client, caches, engine, events }: FailoverDeps): Reconcile {
   return async (request, { signal, log }) => {
     const raw = caches.shards.get(request);
-    if (!raw || isPaused(raw)) return;
+    if (!raw) return;
     const shard = shardOf(raw);
-    const cluster = caches.shardClusters.get({ namespace: request.namespace, name: shard.spec.cluster.name });
-    if (cluster && isPaused(cluster)) return;
+    if (isHeld(caches, shard)) return;
     const key = indexKey(request.namespace, request.name);
     const pods = caches.pods.byIndex(byShard, key);
     const nodes = pods.flatMap(pod => caches.nodes.get({ name: pod.spec?.nodeName ?? '' }) ?? []);

@@ -3,7 +3,7 @@
  */
 import { isShardField, withoutBackupFields } from '#controllers/backup-fields.ts';
 import { CredentialsMissingError, reachablePrimary } from '#controllers/connect-target.ts';
-import { isPaused } from '#crds/api/names.ts';
+import type { Shard } from '#crds/api/shard.ts';
 import { EngineError, StaleAccessError } from '#engines/errors.ts';
 import { sameJson } from '#kernel/canonical.ts';
 import { jitter } from '#kernel/clock.ts';
@@ -13,12 +13,14 @@ import type { Request } from '#kernel/source.ts';
 import { accessHash } from './access.ts';
 import { copyReferences, tend } from './database.ts';
 import type { ShardDeps } from './deps.ts';
-import { gatherShard, type ShardFacts, shardOf } from './facts.ts';
+import { gatherShard, isHeld, type ShardFacts, shardOf } from './facts.ts';
 import { ensureObjects, type ObjectsResult } from './objects.ts';
 import type { RebuildPlan } from './rebuild/decide.ts';
 import { concluded } from './rebuild/order.ts';
 import { REBUILD_RETRY_MS, rebuild, tellOfRebuild } from './rebuild/rebuild.ts';
 import { renewMembers } from './renew.ts';
+import { schemaDue } from './schema.ts';
+import type { SchemaOutcome } from './schema-runs.ts';
 import { sessionNeeds, sweepDue } from './session-work.ts';
 import { type Rolling, shardStatus } from './status.ts';
 import { DETAILS_WAIT_MS, isNews } from './status-news.ts';
@@ -48,6 +50,7 @@ export function shardReconciler(deps: ShardDeps): Reconcile {
       deps.memory.forget(request);
       deps.certificates.forget(request);
       deps.turns.forget(request.namespace, request.name);
+      deps.schemas.forget(request);
       return {};
     }
     // What it owns is collected with it; the claims follow the policy in the StatefulSet.
@@ -63,7 +66,7 @@ async function reconcile(
   context: ReconcileContext,
 ): Promise<ReconcileResult> {
   const { shard } = facts;
-  if (isPaused(shard) || clusterPaused(deps, facts)) {
+  if (isHeld(deps.caches, shard)) {
     const pass = idle(shard.status?.certificateExpiry);
     const detailsMs = await writeStatus(deps, facts, request, pass, true, context);
     return detailsMs === undefined ? {} : { requeueAfterMs: detailsMs };
@@ -73,7 +76,10 @@ async function reconcile(
   const rebuilt = await rebuild(deps, facts, context);
   const objects = await ensureObjects(deps, facts, context, rebuilt?.replicas);
 
-  if (rebuilt?.blank) deps.memory.keep(shard, {});
+  if (rebuilt?.blank) {
+    deps.memory.keep(shard, {});
+    deps.schemas.withdraw(shard);
+  }
   const pass = rebuilt?.blank
     ? { ...idle(certificate.expiry), objects }
     : await workWithDatabase(deps, facts, objects, certificate.expiry, context);
@@ -99,7 +105,11 @@ async function workWithDatabase(
   try {
     if (primary) {
       const before = deps.memory.measured(shard);
-      const needs = sessionNeeds(shard, facts.members, before, statisticsDue(deps, facts));
+      const outcome = deps.schemas.outcome(shard);
+      const needs = sessionNeeds(shard, facts.members, before, {
+        statistics: statisticsDue(deps, facts),
+        grants: outcome !== undefined && outcome.applied.length > 0,
+      });
       if (needs) {
         let measured = await tend(deps, facts, primary, needs, before, context);
         deps.memory.keep(shard, measured);
@@ -109,6 +119,8 @@ async function workWithDatabase(
         scheduleStatistics(deps, facts, needs.statistics ? deps.statisticsMs : SOON_MS);
         if (sweepDue(facts.members, measured)) retryMs = SESSION_RETRY_MS;
       }
+      if (outcome) settleSchema(deps, shard, outcome);
+      if (schemaDue(shard, deps.memory.measured(shard))) deps.schemas.order(shard);
     }
     const unsettled = settling(deps, facts, objects);
     rolling = (await renewMembers(deps, facts, unsettled === undefined, context)) ?? rolling ?? unsettled;
@@ -128,6 +140,13 @@ async function workWithDatabase(
     certificateExpiry,
     requeueAfterMs: retryMs ?? untilNext(deps, facts),
   };
+}
+
+/** What its files made has been granted: the Shard may say that they are applied. */
+function settleSchema(deps: ShardDeps, shard: Shard, outcome: SchemaOutcome): void {
+  const { schema } = outcome;
+  if (schema) deps.memory.keep(shard, { ...deps.memory.measured(shard), schema });
+  deps.schemas.settle(shard, outcome);
 }
 
 function statisticsDue(deps: ShardDeps, { shard }: ShardFacts): boolean {
@@ -206,7 +225,7 @@ async function writeStatus(
       : paused
         ? shard.status?.rebuild
         : concluded(deps.memory.statusOf(shardOf(live))?.rebuild, deps.clock.now()),
-    sessionFailure: pass.sessionFailure,
+    sessionFailure: pass.sessionFailure ?? deps.schemas.outcome(shard)?.trouble,
     paused,
     certificateExpiry: pass.certificateExpiry,
   });
@@ -242,14 +261,4 @@ function idle(certificateExpiry: string | undefined): Pass {
     certificateExpiry,
     requeueAfterMs: undefined,
   };
-}
-
-/** Pausing a fleet pauses all that is below it. */
-function clusterPaused(deps: ShardDeps, { shard }: ShardFacts): boolean {
-  const { namespace } = shard.metadata;
-  const cluster = deps.caches.shardClusters.get({
-    ...(namespace ? { namespace } : {}),
-    name: shard.spec.cluster.name,
-  });
-  return cluster !== undefined && isPaused(cluster);
 }

@@ -1,16 +1,14 @@
 /**
- * What is done in a database, and when a connection is worth it: on changes of logins or schema, and now and then to measure. A
+ * What is done in a database, and when a connection is worth it: on changes of logins, of primaries, and now and then to measure. A
  * pass over a shard that is as it should be opens none.
  */
-import type { Shard, ShardStatus } from '#crds/api/shard.ts';
-import type { AccessInput, MemberAddress, MemberFacts, SchemaFile, ShardSession } from '#engines/engine.ts';
-import { SchemaError } from '#engines/errors.ts';
+import type { Shard } from '#crds/api/shard.ts';
+import type { AccessInput, MemberAddress, MemberFacts, ShardSession } from '#engines/engine.ts';
 import { accessHash } from './access.ts';
 import type { Measured } from './status.ts';
 
 export interface Needs {
   readonly access: boolean;
-  readonly schema: boolean;
   readonly statistics: boolean;
   readonly sweep?: Sweep;
 }
@@ -21,18 +19,17 @@ export interface Sweep {
   readonly replicas: readonly MemberAddress[];
 }
 
-/** Undefined when there is nothing to connect for. */
+/** Undefined when there is nothing to connect for. `grants`: schema files have made something that logins have no right to yet. */
 export function sessionNeeds(
   shard: Shard,
   members: readonly MemberFacts[],
   measured: Measured,
-  statisticsDue: boolean,
+  due: { readonly statistics: boolean; readonly grants: boolean },
 ): Needs | undefined {
-  const access = measured.accessHash !== accessHash(shard);
-  const schema = schemaDue(shard, measured);
+  const access = due.grants || measured.accessHash !== accessHash(shard);
   const sweep = sweepDue(members, measured);
-  if (!access && !schema && !statisticsDue && !sweep) return undefined;
-  return { access, schema, statistics: statisticsDue, ...(sweep && { sweep }) };
+  if (!access && !due.statistics && !sweep) return undefined;
+  return { access, statistics: due.statistics, ...(sweep && { sweep }) };
 }
 
 /** Once for every member and change of primary; a replica that is not ready is swept when it is. */
@@ -47,18 +44,10 @@ export function sweepDue(members: readonly MemberFacts[], { swept }: Measured): 
   return swept?.timeline === timeline && replicas.length === 0 ? undefined : { timeline, replicas };
 }
 
-/** Applied files are not looked at again, and a failure not before the files change. */
-export function schemaDue({ spec }: Shard, { schema }: Measured): boolean {
-  if (!spec.schema) return false;
-  return schema?.hash !== spec.schema.hash && schema?.failed?.hash !== spec.schema.hash;
-}
-
 export interface SessionInput {
   readonly shard: Shard;
   readonly needs: Needs;
   readonly access: AccessInput;
-  /** Undefined when the ConfigMaps no longer have the content that the Shard names: newer orders are on their way. */
-  readonly files: readonly SchemaFile[] | undefined;
 }
 
 export interface SessionResult {
@@ -67,16 +56,13 @@ export interface SessionResult {
   readonly changes: readonly string[];
 }
 
-/**
- * Throws EngineError when the database cannot be reached or a running migration refuses a file; a schema that fails by itself is
- * a result, not an error.
- */
+/** Throws EngineError when the database cannot be reached. */
 export async function workInSession(
   session: ShardSession,
   input: SessionInput,
   before: Measured,
 ): Promise<SessionResult> {
-  const { shard, needs, access, files } = input;
+  const { shard, needs, access } = input;
   const changes: string[] = [];
   let measured = before;
   if (needs.access) {
@@ -89,13 +75,6 @@ export async function workInSession(
       state: shard.spec.state,
       ...(shard.spec.secrets.version === undefined ? {} : { secretsVersion: shard.spec.secrets.version }),
     };
-  }
-  if (needs.schema && files && shard.spec.schema) {
-    const { schema, applied } = await applySchema(session, files, shard.spec.schema.hash, access);
-    changes.push(...applied.map(file => `applied ${file}`));
-    // New tables want grants.
-    if (applied.length > 0) changes.push(...(await session.ensureAccess(access)));
-    measured = { ...measured, schema };
   }
   if (needs.sweep) {
     const { timeline, replicas } = needs.sweep;
@@ -111,36 +90,4 @@ export async function workInSession(
     measured = { ...measured, sizeBytes, lagBytes, referenceVersion: version.toString() };
   }
   return { measured, changes };
-}
-
-async function applySchema(
-  session: ShardSession,
-  files: readonly SchemaFile[],
-  hash: string,
-  access: AccessInput,
-): Promise<{ readonly schema: NonNullable<ShardStatus['schema']>; readonly applied: readonly string[] }> {
-  try {
-    const { applied } = await session.applySchema(files);
-    return { schema: { hash, files: files.length }, applied };
-  } catch (error) {
-    if (!(error instanceof SchemaError)) throw error;
-    // A running migration refused it: no result, but to be tried again. What was applied before wants its grants meanwhile.
-    if (error.retryable) {
-      if (error.applied.length > 0) await session.ensureAccess(access);
-      throw error;
-    }
-    const index = files.findIndex(file => file.name === error.file);
-    const line = error.line === undefined ? '' : ` (line ${error.line})`;
-    return {
-      schema: {
-        files: Math.max(0, index),
-        failed: {
-          file: error.file,
-          message: `${error.message}${line}. ${error.remedy}`.slice(0, 4000),
-          hash,
-        },
-      },
-      applied: error.applied,
-    };
-  }
 }

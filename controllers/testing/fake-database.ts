@@ -38,6 +38,8 @@ export class FakeDatabases {
   /** Rows of the same databases, for migrations. */
   readonly transfers = new FakeTransfers({ slots: 256, clock: realClock });
   onSwitchover: (shard: Shard, to: string) => Promise<void> = () => Promise.resolve();
+  /** Before schema files are applied. */
+  onSchema: (shard: Shard) => Promise<void> = () => Promise.resolve();
   onRestart: (shard: Shard, member: string) => Promise<void> = () => Promise.resolve();
 
   of(namespace: string, name: string): FakeDatabase {
@@ -73,21 +75,20 @@ export class FakeDatabases {
         database.access = access;
         return Promise.resolve([]);
       },
-      applySchema(files) {
+      applySchema: async files => {
+        await this.onSchema(shard);
         const applied: string[] = [];
         for (const file of files) {
           if (database.files.some(known => known.name === file.name)) continue;
           if (file.sql.includes(poison) || file.sql.includes(moving)) {
             const retryable = file.sql.includes(moving);
             const detail = { file: file.name, line: 1, remedy: 'Correct the file.', applied, retryable };
-            return Promise.reject(
-              new SchemaError('SchemaFailed', `syntax error at or near "${poison}"`, detail),
-            );
+            throw new SchemaError('SchemaFailed', `syntax error at or near "${poison}"`, detail);
           }
           database.files.push(file);
           applied.push(file.name);
         }
-        return Promise.resolve({ applied });
+        return { applied };
       },
       referenceVersion: () => Promise.resolve(version()),
       broadcastsSince: (since, limit) =>
