@@ -427,13 +427,16 @@ describe('day two', () => {
         { name: 'c', reference: true },
       ],
     };
-    await fleet.apply({ sharding });
+    const schema = { configMaps: [{ name: 'sql' }] };
+    const data = { '1.sql': 'CREATE TABLE c ()' };
+    await fleet.client.create({ apiVersion: 'v1', kind: 'ConfigMap', metadata: at('sql'), data });
+    await fleet.apply({ sharding, schema });
     fleet.start({ env: { STATISTICS_SECONDS: '1' } });
     await fleet.until('Ready', isReady);
     const home = fleet.databases.of(fleet.namespace, 'fleet-0');
     for (let version = 1n; version <= 250n; version++)
       home.broadcasts.push({ version, table: 'c', change: { upsert: [] } });
-    await fleet.apply({ sharding, shards: 3 });
+    await fleet.apply({ sharding, schema, shards: 3 });
     await eventually(() =>
       fleet.databases.of(fleet.namespace, 'fleet-2').broadcasts.length === 250 ? true : undefined,
     );

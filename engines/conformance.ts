@@ -14,7 +14,7 @@ import type {
   SchemaFile,
   ShardSession,
 } from './engine.ts';
-import { BroadcastGapError, SchemaError, UnreachableError } from './errors.ts';
+import { BroadcastGapError, ReferenceTableError, SchemaError, UnreachableError } from './errors.ts';
 
 export interface EngineFixture {
   readonly engine: Engine;
@@ -257,6 +257,8 @@ export function describeSession(fixture: SessionFixture): void {
       expect(await session.referenceVersion()).toBe(2n);
       const later = { version: 4n, table: 'countries', change: { upsert: [{ code: 'it', name: 'Italy' }] } };
       await expect(session.applyBroadcast(later)).rejects.toBeInstanceOf(BroadcastGapError);
+      const elsewhere = { version: 3n, table: 'nowhere', change: { delete: [{ code: 'fr' }] } };
+      await expect(session.applyBroadcast(elsewhere)).rejects.toBeInstanceOf(ReferenceTableError);
       await session.applyBroadcast({ ...later, version: 3n });
       await session.applyBroadcast({ version: 4n, table: 'countries', change: { delete: [{ code: 'fr' }] } });
       await using reader = await as(logins.reader(1));

@@ -170,7 +170,10 @@ export interface ShardSession extends AsyncDisposable {
   /** Reference tables: the last version applied here, the log beyond a version (oldest first), and applying one entry. */
   referenceVersion(): Promise<bigint>;
   broadcastsSince(version: bigint, limit: number): Promise<readonly Broadcast[]>;
-  /** Applies the entry after the last one; an older one is left alone. Throws {@link BroadcastGapError} for a later one. */
+  /**
+   * Applies the entry after the last one; an older one is left alone. Throws {@link BroadcastGapError} for a later one,
+   * {@link ReferenceTableError} where the table is missing or another.
+   */
   applyBroadcast(entry: Broadcast): Promise<void>;
   statistics(): Promise<ShardStatistics>;
   /**

@@ -69,6 +69,14 @@ export class BroadcastGapError extends EngineError {
   readonly remedy = 'Apply the versions between, oldest first.';
 }
 
+/** A reference table is not here as it is on the home shard. Nothing was applied. */
+export class ReferenceTableError extends EngineError {
+  override readonly name = 'ReferenceTableError';
+  readonly code = 'ReferenceTable';
+  readonly remedy = 'Make the table in a file of spec.schema, so that every shard has it; it is tried again.';
+  override readonly retryable = true;
+}
+
 /** The engine declined to promote the member, or did not report back in time. */
 export class SwitchoverError extends EngineError {
   override readonly name = 'SwitchoverError';

@@ -3,7 +3,7 @@
  */
 import { isShardField, withoutBackupFields } from '#controllers/backup-fields.ts';
 import { CredentialsMissingError, reachablePrimary } from '#controllers/connect-target.ts';
-import type { Shard } from '#crds/api/shard.ts';
+import type { MemberFacts } from '#engines/engine.ts';
 import { EngineError, StaleAccessError } from '#engines/errors.ts';
 import { sameJson } from '#kernel/canonical.ts';
 import { jitter } from '#kernel/clock.ts';
@@ -20,9 +20,8 @@ import { concluded } from './rebuild/order.ts';
 import { REBUILD_RETRY_MS, rebuild, tellOfRebuild } from './rebuild/rebuild.ts';
 import { renewMembers } from './renew.ts';
 import { schemaDue } from './schema.ts';
-import type { SchemaOutcome } from './schema-runs.ts';
 import { sessionNeeds, sweepDue } from './session-work.ts';
-import { type Rolling, shardStatus } from './status.ts';
+import { type Measured, type Rolling, shardStatus } from './status.ts';
 import { DETAILS_WAIT_MS, isNews } from './status-news.ts';
 
 /** How soon a database that refused a session is tried again, while nothing else happens. */
@@ -108,19 +107,18 @@ async function workWithDatabase(
       const outcome = deps.schemas.outcome(shard);
       const needs = sessionNeeds(shard, facts.members, before, {
         statistics: statisticsDue(deps, facts),
-        grants: outcome !== undefined && outcome.applied.length > 0,
+        grants: outcome !== undefined && (outcome.schema !== undefined || outcome.applied.length > 0),
       });
+      if (needs) deps.memory.keep(shard, await tend(deps, facts, primary, needs, before, context));
+      if (!outcome?.schema && schemaDue(shard, deps.memory.measured(shard))) deps.schemas.order(shard);
       if (needs) {
-        let measured = await tend(deps, facts, primary, needs, before, context);
+        const first = before.referenceVersion === undefined || outcome?.schema !== undefined;
+        const measured = await withReferences(deps, facts, primary, outcome?.schema, first, context);
         deps.memory.keep(shard, measured);
-        const first = before.referenceVersion === undefined;
-        measured = await copyReferences(deps, facts, primary, measured, first, context);
-        deps.memory.keep(shard, measured);
+        if (outcome) deps.schemas.settle(shard, outcome);
         scheduleStatistics(deps, facts, needs.statistics ? deps.statisticsMs : SOON_MS);
         if (sweepDue(facts.members, measured)) retryMs = SESSION_RETRY_MS;
       }
-      if (outcome) settleSchema(deps, shard, outcome);
-      if (schemaDue(shard, deps.memory.measured(shard))) deps.schemas.order(shard);
     }
     const unsettled = settling(deps, facts, objects);
     rolling = (await renewMembers(deps, facts, unsettled === undefined, context)) ?? rolling ?? unsettled;
@@ -142,11 +140,24 @@ async function workWithDatabase(
   };
 }
 
-/** What its files made has been granted: the Shard may say that they are applied. */
-function settleSchema(deps: ShardDeps, shard: Shard, outcome: SchemaOutcome): void {
-  const { schema } = outcome;
-  if (schema) deps.memory.keep(shard, { ...deps.memory.measured(shard), schema });
-  deps.schemas.settle(shard, outcome);
+/**
+ * `applied`: what became of its schema files just now. A Shard says so once reference tables, which those may have made, have what the
+ * home shard has.
+ */
+function withReferences(
+  deps: ShardDeps,
+  facts: ShardFacts,
+  primary: MemberFacts,
+  applied: Measured['schema'],
+  first: boolean,
+  context: ReconcileContext,
+): Promise<Measured> {
+  const before = deps.memory.measured(facts.shard);
+  const measured = applied ? { ...before, schema: applied } : before;
+  const hasTables = !facts.shard.spec.schema || measured.schema !== undefined;
+  return hasTables
+    ? copyReferences(deps, facts, primary, measured, first, context)
+    : Promise.resolve(measured);
 }
 
 function statisticsDue(deps: ShardDeps, { shard }: ShardFacts): boolean {

@@ -12,7 +12,7 @@ import type {
   SchemaFile,
   ShardSession,
 } from '#engines/engine.ts';
-import { SchemaError, UnreachableError } from '#engines/errors.ts';
+import { ReferenceTableError, SchemaError, UnreachableError } from '#engines/errors.ts';
 import { realClock } from '#kernel/clock.ts';
 import { FakeTransfers } from './fake-transfer.ts';
 
@@ -94,6 +94,8 @@ export class FakeDatabases {
       broadcastsSince: (since, limit) =>
         Promise.resolve(database.broadcasts.filter(entry => entry.version > since).slice(0, limit)),
       applyBroadcast(entry) {
+        if (shard.spec.schema && database.files.length === 0)
+          return Promise.reject(new ReferenceTableError(`reference table ${entry.table} does not exist`));
         database.broadcasts.push(entry);
         return Promise.resolve();
       },

@@ -2,8 +2,8 @@
 import type { Client } from 'pg';
 import { z } from 'zod';
 import type { Broadcast } from '#engines/engine.ts';
-import { BroadcastGapError } from '#engines/errors.ts';
-import { sqlState } from './connection.ts';
+import { BroadcastGapError, ReferenceTableError } from '#engines/errors.ts';
+import { messageOf, sqlState } from './connection.ts';
 import { sqlStates } from './schema-sql.ts';
 
 const rowsOf = z.array(z.record(z.string(), z.unknown()));
@@ -36,7 +36,7 @@ export async function broadcastsSince(
   });
 }
 
-/** Throws {@link BroadcastGapError}. */
+/** Throws {@link BroadcastGapError}, {@link ReferenceTableError}. */
 export async function applyBroadcast(client: Client, { version, table, change }: Broadcast): Promise<void> {
   try {
     await client.query('SELECT shardwright.reference_apply($1, $2, $3)', [
@@ -45,7 +45,11 @@ export async function applyBroadcast(client: Client, { version, table, change }:
       JSON.stringify(change),
     ]);
   } catch (cause) {
-    if (sqlState(cause) !== sqlStates.gap) throw cause;
-    throw new BroadcastGapError(`broadcast ${version} does not follow what the shard has`, { cause });
+    const state = sqlState(cause);
+    if (state === sqlStates.gap)
+      throw new BroadcastGapError(`broadcast ${version} does not follow what the shard has`, { cause });
+    // Class 42: no such table or column.
+    if (state?.startsWith('42') === true) throw new ReferenceTableError(messageOf(cause), { cause });
+    throw cause;
   }
 }
