@@ -73,7 +73,8 @@ export class BroadcastGapError extends EngineError {
 export class ReferenceTableError extends EngineError {
   override readonly name = 'ReferenceTableError';
   readonly code = 'ReferenceTable';
-  readonly remedy = 'Make the table in a file of spec.schema, so that every shard has it; it is tried again.';
+  readonly remedy =
+    'Make the table in a file of spec.schema, so that every shard has it, and declare it in spec.sharding.tables with reference: true; it is tried again.';
   override readonly retryable = true;
 }
 

@@ -36,6 +36,11 @@ export async function broadcastsSince(
   });
 }
 
+/** Class 42 is said of a table or column that is not there, the others by the function itself. */
+const unlikeHome = new RegExp(
+  `^42|^(${sqlStates.notReference}|${sqlStates.diverged}|${sqlStates.badChange})$`,
+);
+
 /** Throws {@link BroadcastGapError}, {@link ReferenceTableError}. */
 export async function applyBroadcast(client: Client, { version, table, change }: Broadcast): Promise<void> {
   try {
@@ -48,8 +53,8 @@ export async function applyBroadcast(client: Client, { version, table, change }:
     const state = sqlState(cause);
     if (state === sqlStates.gap)
       throw new BroadcastGapError(`broadcast ${version} does not follow what the shard has`, { cause });
-    // Class 42: no such table or column.
-    if (state?.startsWith('42') === true) throw new ReferenceTableError(messageOf(cause), { cause });
+    if (state !== undefined && unlikeHome.test(state))
+      throw new ReferenceTableError(messageOf(cause), { cause });
     throw cause;
   }
 }
