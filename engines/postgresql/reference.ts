@@ -37,9 +37,7 @@ export async function broadcastsSince(
 }
 
 /** Class 42 is said of a table or column that is not there, the others by the function itself. */
-const unlikeHome = new RegExp(
-  `^42|^(${sqlStates.notReference}|${sqlStates.diverged}|${sqlStates.badChange})$`,
-);
+const unlikeHome = new RegExp(`^42|^(${sqlStates.notReference}|${sqlStates.badChange})$`);
 
 /** Throws {@link BroadcastGapError}, {@link ReferenceTableError}. */
 export async function applyBroadcast(client: Client, { version, table, change }: Broadcast): Promise<void> {
