@@ -44,6 +44,7 @@ export interface TransactionOptions extends CallOptions {
 /** One transaction on one shard. Valid until its callback settles. */
 export interface Transaction {
   readonly shard: string;
+  /** Rejects with the errors of a statement on its own, at once: what is repeated is the whole transaction. */
   query<R extends object = Row>(sql: string, params?: readonly unknown[]): Promise<Result<R>>;
 }
 

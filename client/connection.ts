@@ -3,6 +3,7 @@
  * server is asked to cancel it, and the session is given up if that does not help.
  */
 import { Client, DatabaseError, type QueryConfig, type QueryResult } from 'pg';
+import { type Done, withBegin } from './begin.ts';
 import { cancelRunning } from './cancel.ts';
 import { NotSentError } from './classify.ts';
 import type { Clock } from './clock.ts';
@@ -21,6 +22,11 @@ export interface ConnectOptions {
   readonly dial: Dial | undefined;
   readonly timeoutMs: number;
   readonly clock: Clock;
+}
+
+export interface Statement extends QueryConfig {
+  /** The statement that begins a transaction, in the same round trip. Only where `canCarryBegin`. */
+  readonly begin?: string;
 }
 
 /** The call ended while a statement ran. `reason` is what the caller shall see. */
@@ -106,7 +112,7 @@ export class Connection {
    * Rejects with the server's DatabaseError, with InterruptedError, with the local error of parameters that cannot be sent
    * (`closed` stays false), or with whatever ended the session (`closed` is true).
    */
-  query<R extends object>(statement: QueryConfig, deadline: Deadline): Promise<QueryResult<R>> {
+  query<R extends object>(statement: Statement, deadline: Deadline): Promise<QueryResult<R>> {
     return new Promise((resolve, reject) => {
       let interrupted = false;
       let grace: Disposable | undefined;
@@ -115,7 +121,7 @@ export class Connection {
         grace = this.#options.clock.after(cancelGraceMs, () => this.close());
         this.#cancel();
       });
-      const done = (error: Error | null, result: QueryResult<R>) => {
+      const done: Done<R> = (error, result) => {
         stop();
         grace?.[Symbol.dispose]();
         // The cancel came too late, and may be on its way still: it must not hit the statement of the next caller.
@@ -128,8 +134,9 @@ export class Connection {
         reject(new InterruptedError(isCancelled(error), deadline.reason()));
       };
       // An object is copied by the driver, property by property, which takes longer than all that is done here.
-      const { name, text, values } = statement;
-      if (name !== undefined) this.#client.query(statement, done);
+      const { name, text, values, begin } = statement;
+      if (begin !== undefined) this.#client.query(withBegin(begin, text, values ?? [], done));
+      else if (name !== undefined) this.#client.query(statement, done);
       else if (values === undefined) this.#client.query(text, done);
       else this.#client.query(text, values, done);
     });

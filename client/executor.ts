@@ -3,7 +3,7 @@ import { DatabaseError, type QueryConfig, type QueryResult, type QueryResultRow 
 import { judge } from './attempt.ts';
 import type { Circumstances } from './classify.ts';
 import type { Clock } from './clock.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, Statement } from './connection.ts';
 import type { Deadline } from './deadline.ts';
 import type { ClientHooks } from './hooks.ts';
 import type { Pool } from './pool.ts';
@@ -67,7 +67,7 @@ export class Executor {
   async query<R extends object = QueryResultRow>(
     target: Target,
     connection: Connection,
-    statement: QueryConfig,
+    statement: Statement,
     deadline: Deadline,
     circumstances: Omit<Circumstances, 'sent'>,
   ): Promise<QueryResult<R>> {
