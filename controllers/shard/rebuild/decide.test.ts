@@ -59,6 +59,23 @@ describe('a rebuild', () => {
     expect(plan).toMatchObject({ actions: [], replicas: 0, blank: true });
   });
 
+  test('volumes that come in its way while it is under way need a person, who is told', () => {
+    delete world.marks[annotations.discardVolumes];
+    const others = world.claims.filter(({ name }) => name !== firstClaim);
+    world.claims = world.claims.filter(({ name }) => name === firstClaim);
+    world.pass();
+    world.claims = [...world.claims, ...others];
+    world.settle();
+    expect(world.pass()).toMatchObject({
+      replicas: 1,
+      actions: [],
+      problem: { reason: 'VolumesInTheWay', message: expect.stringContaining('discard-volumes=true') },
+    });
+    world.marks[annotations.discardVolumes] = 'true';
+    world.settle();
+    expect(world.rebuild?.state).toBe('Done');
+  });
+
   test('is tried again with a new value, and what failed is said with what to do', () => {
     world.failure = 'the archive has a hole';
     expect(world.settle().at(-1)).toMatch(

@@ -13,8 +13,8 @@ import type { RecoveryReport } from '#engines/recovery.ts';
 import { timestamp } from '#kernel/conditions.ts';
 import { withoutPart } from '#sharding/arithmetic.ts';
 import { isEmptyPartition } from '#sharding/parts.ts';
-import type { ClaimView, RebuildFacts } from './facts.ts';
-import { type Refusal, refusalOf } from './refusals.ts';
+import { type ClaimView, otherClaims, type RebuildFacts } from './facts.ts';
+import { type Refusal, refusalOf, volumesInTheWay } from './refusals.ts';
 
 export type RebuildAction =
   | { readonly kind: 'CreateClaim' }
@@ -166,11 +166,16 @@ function start(facts: RebuildFacts, status: ShardRebuildStatus): RebuildPlan {
     blank: false,
   });
   if (!facts.serves) return at('its first member starts on what came back');
-  const others = facts.claims.filter(({ name }) => name !== facts.firstClaim);
+  const others = otherClaims(facts);
   if (others.length > 0) {
     const names = others.map(({ name }) => name).join(', ');
-    if (!facts.order.discard)
-      return at(`waiting until somebody deletes ${names}: members begin anew on empty volumes`);
+    // They have come since it was taken up, or were seen late.
+    const problem = volumesInTheWay(facts);
+    if (problem)
+      return {
+        ...at(`waiting until somebody deletes ${names}: members begin anew on empty volumes`),
+        problem,
+      };
     return at(
       `volumes of before are let go: ${names}`,
       others.filter(({ deleting }) => !deleting).map(claim => ({ kind: 'DeleteClaim', claim })),

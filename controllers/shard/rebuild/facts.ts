@@ -44,6 +44,11 @@ export interface ClaimView {
   readonly rebuiltFor: string | undefined;
 }
 
+/** All but the one that is filled. */
+export function otherClaims({ claims, firstClaim }: RebuildFacts): readonly ClaimView[] {
+  return claims.filter(({ name }) => name !== firstClaim);
+}
+
 export function gatherRebuild(
   deps: ShardDeps,
   facts: ShardFacts,

@@ -2,7 +2,7 @@
 import { RECORDS_SHOWN } from '#crds/api/backup/shard-status.ts';
 import { annotations } from '#crds/api/names.ts';
 import type { Shard } from '#crds/api/shard.ts';
-import type { RebuildFacts } from './facts.ts';
+import { otherClaims, type RebuildFacts } from './facts.ts';
 import { isTime } from './order.ts';
 
 export interface Refusal {
@@ -69,8 +69,9 @@ const outOfReach: Check = ({ shard, order, now }) => {
 };
 
 /** A member that came up on one of them would have data of another history. */
-const volumesInTheWay: Check = ({ order, claims, firstClaim, shard }) => {
-  const others = claims.filter(claim => claim.name !== firstClaim);
+export const volumesInTheWay: Check = facts => {
+  const { order, shard } = facts;
+  const others = otherClaims(facts);
   if (order.discard || others.length === 0) return undefined;
   return no(
     'VolumesInTheWay',
