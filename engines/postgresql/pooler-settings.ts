@@ -25,8 +25,10 @@ export function poolerSettings(spec: ShardSpec): string {
     client_tls_cert_file: `${paths.certificates}/tls.crt`,
     client_tls_key_file: `${paths.certificates}/tls.key`,
     client_tls_protocols: 'secure',
-    // After a fail-over the server is back within a second or two: try again soon, and give up before clients do.
-    server_login_retry: 1,
+    // After a login was refused, whoever comes within this time is neither tried nor told: a statement that reaches a login which a
+    // migration has just closed would wait for all of it. After a fail-over the server is back within a second or two: give up before
+    // clients do.
+    server_login_retry: 0.1,
     server_connect_timeout: 5,
     query_wait_timeout: 15,
     server_idle_timeout: 300,

@@ -38,7 +38,7 @@ max_prepared_statements = 200
 client_tls_sslmode = require
 client_tls_cert_file = /var/lib/postgresql/data/server.crt
 client_tls_key_file = /var/lib/postgresql/data/server.key
-server_login_retry = 1
+server_login_retry = 0.1
 query_wait_timeout = 15
 pidfile = /tmp/pgbouncer.pid
 END
