@@ -30,6 +30,10 @@ export interface ListWatchTiming {
   /** How much later than `watchSeconds` a server may end a watch before it is taken for dead. */
   readonly endGraceMs: number;
   readonly backoffBaseMs: number;
+  /**
+   * For so long a replica may know less than another after the API server is back, and the clients whom it tells of maps with it: it must
+   * be well below the time that their calls have.
+   */
   readonly backoffMaxMs: number;
 }
 
@@ -38,7 +42,7 @@ export const defaultTiming: ListWatchTiming = {
   silentMs: 150_000,
   endGraceMs: 15_000,
   backoffBaseMs: 250,
-  backoffMaxMs: 30_000,
+  backoffMaxMs: 5_000,
 };
 
 export interface ListWatchOptions<T extends KubeObject> {
