@@ -7,7 +7,7 @@ import { timing } from '#engines/postgresql/patroni-settings.ts';
 import { ensureDeployed } from '#hack/deploy.ts';
 import { assertNever } from '#kernel/assert-never.ts';
 import { Pods } from '#kernel/resources.ts';
-import type { ProbeRecord } from '#test-e2e/probe/records.ts';
+import { hasSuccessor } from '#test-e2e/probe/report.ts';
 import { useCluster } from '#test-e2e/support/cluster.ts';
 import { forceDeletePod, killFirstProcess, pauseNode } from '#test-e2e/support/faults.ts';
 import { clearNamespace, createNamespace } from '#test-e2e/support/lifecycle.ts';
@@ -90,7 +90,7 @@ async function breakOnce(namespace: TestNamespace, target: Target, fault: Fault)
   const undo = await inflict(namespace, target, fault, primary, node);
   try {
     await eventually('writes are acknowledged again', namespace.name, async () =>
-      timelines(await probe.records()) > 1 ? true : undefined,
+      hasSuccessor(await probe.records()) ? true : undefined,
     );
     await new Promise(resolve => setTimeout(resolve, 2000));
   } finally {
@@ -132,10 +132,6 @@ async function inflict(
     default:
       return assertNever(fault);
   }
-}
-
-function timelines(records: readonly ProbeRecord[]): number {
-  return new Set(records.flatMap(record => (record.type === 'ack' ? [record.timeline] : []))).size;
 }
 
 function summary(outcomes: readonly Outcome[]): { readonly p50: number; readonly max: number } {

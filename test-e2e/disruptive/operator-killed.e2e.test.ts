@@ -4,7 +4,7 @@ import { Deployments, Leases, Pods } from '#kernel/resources.ts';
 import { connectClient } from '#test-e2e/support/client.ts';
 import { killOperator, operatorPods } from '#test-e2e/support/faults.ts';
 import { fleet, usual, usualSchema } from '#test-e2e/support/fleet.ts';
-import { probeShard, tell } from '#test-e2e/support/fleet-probe.ts';
+import { probeShard, successorAcknowledges, tell } from '#test-e2e/support/fleet-probe.ts';
 import { Shards } from '#test-e2e/support/resources.ts';
 import { superuserSql } from '#test-e2e/support/sql.ts';
 import { useNamespace } from '#test-e2e/support/use-namespace.ts';
@@ -67,10 +67,7 @@ it('is not needed for queries: with no replica left, clients read and write, and
   expect(rows.reduce((sum, { n }) => sum + Number(n), 0)).toBe(50);
   const primary = await ns.primaryOf('fleet-0');
   await ns.delete(Pods, primary, { gracePeriodSeconds: 0 });
-  await eventually('writes are acknowledged on a new timeline', ns.name, async () => {
-    const acks = (await probe.records()).flatMap(record => (record.type === 'ack' ? [record.timeline] : []));
-    return new Set(acks).size > 1 ? true : undefined;
-  });
+  await successorAcknowledges(ns, probe);
   await scaleOperator(2);
   await ns.current();
   const report = await probe.finish();

@@ -19,7 +19,6 @@ it('survives the force-deletion of the primary’s pod', async () => {
   const primary = await ns.primaryOf('fleet-0');
   const [fresh, pooled] = await Promise.all([probeShard(ns), probeShard(ns, { mode: 'pooled', port: 6432 })]);
   await forceDeletePod(ns, primary);
-  // Its successor may be a pod of the same name, which is quicker than the failover on a busy machine.
   for (const probe of [fresh, pooled]) await successorAcknowledges(ns, probe);
   await ns.current();
   for (const [what, probe] of [

@@ -1,10 +1,12 @@
-/** Inserts one row and says on which timeline the server did it; in the two ways that applications connect. */
+/** Inserts one row and says which server did it, on which timeline; in the two ways that applications connect. */
 import { Client, type ClientBase, type ClientConfig, Pool, type PoolClient, type PoolConfig } from 'pg';
-import type { ProbeConfig } from './records.ts';
+import type { Acknowledged, ProbeConfig } from './records.ts';
+
+export type Inserted = Pick<Acknowledged, 'timeline' | 'serverStartedMs'>;
 
 export interface Inserter {
-  /** Resolves to the timeline when the insert is acknowledged; rejects when it failed or its outcome is unknown. */
-  insert(id: number): Promise<number>;
+  /** Resolves when the insert is acknowledged; rejects when it failed or its outcome is unknown. */
+  insert(id: number): Promise<Inserted>;
   query(sql: string, values: readonly unknown[]): Promise<Record<string, unknown>[]>;
   close(): Promise<void>;
 }
@@ -17,6 +19,7 @@ export interface Access {
 
 /** The name of the segment begins with the timeline; pg_control shows it only at the checkpoint after a promotion. */
 const timelineSql = `('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int`;
+const startedSql = 'floor(extract(epoch FROM pg_postmaster_start_time()) * 1000)::float8';
 
 export function createInserter(config: ProbeConfig, access: Access): Inserter {
   const options: PoolConfig = {
@@ -29,17 +32,18 @@ export function createInserter(config: ProbeConfig, access: Access): Inserter {
     query_timeout: config.timeoutMs,
     ...(config.serverName ? { ssl: { ca: access.ca, servername: config.serverName } } : {}),
   };
-  const insertSql = `INSERT INTO ${config.table} (id, run) VALUES ($1, $2) RETURNING ${timelineSql} AS timeline`;
-  const insertOn = async (client: ClientBase, id: number): Promise<number> => {
-    const result = await client.query<{ timeline: number }>(insertSql, [id, config.run]);
-    const timeline = result.rows[0]?.timeline;
-    if (timeline === undefined) throw new Error('the server returned no row');
-    return timeline;
+  const insertSql = `INSERT INTO ${config.table} (id, run) VALUES ($1, $2)
+    RETURNING ${timelineSql} AS timeline, ${startedSql} AS "serverStartedMs"`;
+  const insertOn = async (client: ClientBase, id: number): Promise<Inserted> => {
+    const result = await client.query<Inserted>(insertSql, [id, config.run]);
+    const [inserted] = result.rows;
+    if (inserted === undefined) throw new Error('the server returned no row');
+    return inserted;
   };
   return config.mode === 'connect' ? connecting(options, insertOn) : pooled(options, insertOn);
 }
 
-type InsertOn = (client: ClientBase, id: number) => Promise<number>;
+type InsertOn = (client: ClientBase, id: number) => Promise<Inserted>;
 
 function connecting(options: ClientConfig, insertOn: InsertOn): Inserter {
   const using = async <T>(work: (client: Client) => Promise<T>): Promise<T> => {
@@ -64,6 +68,8 @@ function connecting(options: ClientConfig, insertOn: InsertOn): Inserter {
 function pooled(options: PoolConfig, insertOn: InsertOn): Inserter {
   const pool = new Pool({ ...options, max: 2, idleTimeoutMillis: 0 });
   pool.on('error', () => undefined);
+  // The same of one that is in use: the statement under way rejects by itself, and between two there is none.
+  pool.on('connect', client => client.on('error', () => undefined));
   const using = async <T>(work: (client: PoolClient) => Promise<T>): Promise<T> => {
     const client = await pool.connect();
     try {

@@ -8,6 +8,7 @@ const ack = (id: number, endedMs: number): ProbeRecord => ({
   startedMs: endedMs - 5,
   endedMs,
   timeline: 1,
+  serverStartedMs: 0,
 });
 const writes = [ack(1, 1000), ack(2, 2000), ack(3, 3000), ack(4, 10_100)];
 

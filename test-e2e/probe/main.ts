@@ -18,8 +18,8 @@ function print(record: ProbeRecord): void {
 async function attempt(inserter: Inserter, id: number): Promise<void> {
   const startedMs = Date.now();
   try {
-    const timeline = await inserter.insert(id);
-    print({ type: 'ack', id, startedMs, endedMs: Date.now(), timeline });
+    const inserted = await inserter.insert(id);
+    print({ type: 'ack', id, startedMs, endedMs: Date.now(), ...inserted });
   } catch (error) {
     print({ type: 'fail', id, startedMs, endedMs: Date.now(), message: String(error) });
   }

@@ -33,6 +33,8 @@ const acknowledged = z.object({
   endedMs: z.number(),
   /** The server's timeline as it was inside the inserting transaction: +1 with every promotion. */
   timeline: z.int(),
+  /** When the server that acknowledged it was started, by its own clock: another one for every successor, on whatever timeline. */
+  serverStartedMs: z.number(),
 });
 const failed = z.object({
   type: z.literal('fail'),

@@ -3,7 +3,7 @@ import { type ProbeRecord, parseLog, toRanges } from './records.ts';
 import { longestGap, reportOf } from './report.ts';
 
 function ack(id: number, startedMs: number, endedMs: number, timeline = 1): ProbeRecord {
-  return { type: 'ack', id, startedMs, endedMs, timeline };
+  return { type: 'ack', id, startedMs, endedMs, timeline, serverStartedMs: 0 };
 }
 
 function fail(id: number, message: string): ProbeRecord {

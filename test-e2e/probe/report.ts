@@ -87,3 +87,9 @@ function tally(messages: readonly string[]): [string, number][] {
   for (const message of messages) counts.set(message, (counts.get(message) ?? 0) + 1);
   return [...counts].toSorted((a, b) => b[1] - a[1]);
 }
+
+/** Whether a primary and its successor have acknowledged inserts. */
+export function hasSuccessor(records: readonly ProbeRecord[]): boolean {
+  const servers = records.flatMap(record => (record.type === 'ack' ? [record.serverStartedMs] : []));
+  return new Set(servers).size > 1;
+}

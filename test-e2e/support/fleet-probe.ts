@@ -2,7 +2,7 @@
 import { writeLogin } from '#sharding/endpoints.ts';
 import { type Probe, startProbe } from '#test-e2e/probe/deploy.ts';
 import type { ProbeRecord } from '#test-e2e/probe/records.ts';
-import type { ProbeReport } from '#test-e2e/probe/report.ts';
+import { hasSuccessor, type ProbeReport } from '#test-e2e/probe/report.ts';
 import type { TestNamespace } from './namespace.ts';
 import { Shards } from './resources.ts';
 import { eventually } from './wait.ts';
@@ -31,12 +31,14 @@ export async function probeShard(
   });
 }
 
-/** Waits until writes were acknowledged by a primary and by its successor. */
+/**
+ * Waits until writes were acknowledged by a primary and by its successor. That is another member on a new timeline, or the same one
+ * started anew, on the old timeline, where it is back before the lock has passed on.
+ */
 export async function successorAcknowledges(namespace: TestNamespace, probe: Probe): Promise<void> {
-  await eventually('writes are acknowledged on a new timeline', namespace.name, async () => {
-    const acks = (await probe.records()).filter(record => record.type === 'ack');
-    return new Set(acks.map(({ timeline }) => timeline)).size > 1 ? true : undefined;
-  });
+  await eventually('writes are acknowledged by a successor', namespace.name, async () =>
+    hasSuccessor(await probe.records()) ? true : undefined,
+  );
 }
 
 /** One line for the test's output: the figures are the point, nothing is asserted about them. */
