@@ -56,12 +56,14 @@ export const faults = {
 } as const satisfies Readonly<Record<string, Inflict>>;
 
 export type FaultName = keyof typeof faults;
-export type Cell = readonly [fault: FaultName, phase: MigrationStep];
+/** `paced`: the copier copies by ranges, as `spec.pace` says, and is at it when the fault comes. */
+export type Cell = readonly [fault: FaultName, phase: MigrationStep, how?: 'paced'];
 
 /** Every fault, every phase, and the fence under all that can hit it hardest: what every run of the tests takes. */
 const cover: readonly Cell[] = [
   ['target switched over', 'SetupReplication'],
   ['target disk full', 'BulkCopy'],
+  ['source primary killed', 'BulkCopy', 'paced'],
   ['connection cut', 'SyncChanges'],
   ['replica killed', 'SwitchReads'],
   ['operator killed', 'SwitchWrites'],
@@ -73,17 +75,18 @@ const cover: readonly Cell[] = [
 
 /**
  * The cells of a run: a covering part, `all` of them, or those whose name contains the text: `disk full`,
- * `operator killed in SwitchWrites`.
+ * `operator killed in SwitchWrites`, `paced`.
  */
 export function cellsOf(matrix: string | undefined): readonly Cell[] {
   if (matrix === undefined || matrix === 'part') return cover;
   const names = Object.keys(faults).filter((name): name is FaultName => name in faults);
   const all = migrationStep.options.flatMap(phase => names.map((name): Cell => [name, phase]));
+  all.push(...names.map((name): Cell => [name, 'BulkCopy', 'paced']));
   const found = matrix === 'all' ? all : all.filter(cell => nameOfCell(cell).includes(matrix));
   if (found.length === 0) throw new Error(`no cell of the matrix is called ${JSON.stringify(matrix)}`);
   return found;
 }
 
-export function nameOfCell([fault, phase]: Cell): string {
-  return `${fault} in ${phase}`;
+export function nameOfCell([fault, phase, how]: Cell): string {
+  return `${fault} in ${phase}${how === undefined ? '' : `, ${how}`}`;
 }
