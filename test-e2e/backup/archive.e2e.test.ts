@@ -9,6 +9,7 @@ import { annotations, shardChildren } from '#crds/api/names.ts';
 import { Jobs } from '#kernel/resources.ts';
 import { conditionOf, hasCondition } from '#test-e2e/support/conditions.ts';
 import { fleet, schema } from '#test-e2e/support/fleet.ts';
+import { annotate, endedAs, migration, reached } from '#test-e2e/support/migrations.ts';
 import { type NamespaceObjectStore, startObjectStore } from '#test-e2e/support/object-store.ts';
 import { BackupPolicies } from '#test-e2e/support/resources.ts';
 import { superuserSql } from '#test-e2e/support/sql.ts';
@@ -77,7 +78,7 @@ async function archiveNow(): Promise<NonNullable<ColdTier['last']>> {
 }
 
 async function files(): Promise<readonly string[]> {
-  return (await store.list()).filter(path => path.includes('/rows/public.messages/fleet-0/'));
+  return (await store.list()).filter(path => path.includes('/rows/public.messages/'));
 }
 
 interface Archived {
@@ -168,11 +169,51 @@ it('names the table that is not there and what to do, and takes the correction u
   await ns.until(BackupPolicies, 'nightly', hasCondition('Stalled', 'False'));
 });
 
+it('leaves a shard alone that is being split, and archives both of its parts afterwards', async () => {
+  const ns = space.current;
+  await ns.kubectl('scale', 'shardcluster/fleet', '--replicas=2');
+  await ns.current();
+  await ns.apply(migration('split', { split: { shard: 'fleet-0', into: 2 }, cutover: { mode: 'Manual' } }));
+  await reached(ns, 'split', 'SwitchWrites');
+  await sql(
+    `INSERT INTO messages SELECT n % 7, n, date_trunc('day', now()) - interval '399 days' + n * interval '1 second', n / 4.0, 'text ' || n, NULL
+     FROM generate_series(303, 352) n`,
+  );
+  const runBefore = (await coldTier())?.last?.request;
+  const asked = { metadata: { annotations: { [annotations.archiveNow]: 'test' } } };
+  await ns.patch(BackupPolicies, 'nightly', asked);
+  await ns.until(BackupPolicies, 'nightly', object =>
+    object?.status?.archive?.waiting === 2 ? undefined : JSON.stringify(object?.status?.archive),
+  );
+  expect(await coldTier()).not.toHaveProperty('running');
+  expect(await sql('SELECT count(*) FROM messages WHERE id < 1000')).toEqual(['50']);
+
+  await annotate(ns, 'split', annotations.cutover);
+  await endedAs(ns, 'split', 'Completed');
+  const shards = (await ns.shards()).map(({ metadata }) => metadata.name);
+  expect(shards).toHaveLength(2);
+  let rowsOfAll = 0;
+  for (const shard of shards) {
+    const last = await eventually(`the old rows of ${shard} are archived`, ns.name, async () => {
+      const found = (await backupOf(ns, shard)).coldTier?.last;
+      return found?.request === runBefore ? undefined : found;
+    });
+    expect(last).toMatchObject({ succeeded: true, kept: 0 });
+    rowsOfAll += last.rows;
+    const count = 'SELECT count(*) FROM messages WHERE id < 1000';
+    expect(await superuserSql(ns, await ns.primaryOf(shard), count)).toEqual(['0']);
+  }
+  expect(rowsOfAll).toBe(50);
+  expect((await archived()).map(({ id }) => Number(id))).toEqual(
+    Array.from({ length: 352 }, (_, index) => index + 1),
+  );
+});
+
 it('leaves no Job and no login behind', async () => {
   const ns = space.current;
   expect(await sql(`SELECT rolcanlogin FROM pg_roles WHERE rolname = 'shardwright_archive'`)).toEqual(['f']);
   await ns.delete(BackupPolicies, 'nightly');
   await ns.gone(BackupPolicies, 'nightly');
   await ns.gone(Jobs, shardChildren.archiveJob('fleet-0'));
-  expect((await archived()).length).toBe(302);
+  expect((await archived()).length).toBe(352);
 });
