@@ -56,6 +56,13 @@ export async function bareReady(namespace: TestNamespace, name: string, members 
   );
 }
 
+/** It has recorded a synchronous replica: until then nobody may be promoted. Readiness knows nothing of that. */
+export async function bareSynchronous(namespace: TestNamespace, name: string): Promise<void> {
+  await namespace.until(EndpointsObjects, `${name}-sync`, sync =>
+    sync?.metadata.annotations?.['sync_standby'] ? undefined : 'no replica is synchronous',
+  );
+}
+
 export async function removeBare(namespace: TestNamespace, names: readonly string[]): Promise<void> {
   for (const name of names) await namespace.delete(StatefulSets, name);
   await eventually('the bare StatefulSets are gone', namespace.name, async () => {

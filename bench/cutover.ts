@@ -4,6 +4,8 @@
  *
  *   stallMs      per move, the longest time that a call waited beyond the usual of its kind, of the calls that were under way
  *                around the change of writers: from the first lock until half a second after the client knew the new owner
+ *   besideMs     the same of stretches of 650 ms of these moves that lie outside of that: what the machine, busy with load and copy,
+ *                makes a call wait without any change of writers
  *   anyWaitMs    the same over the whole of each move and rollback, its set-up and clean-up included: what else runs on the
  *                machine is in it too
  *   fenceMs      what the operator measured: from the first lock until the map was published
@@ -28,6 +30,8 @@ const members = Number(process.env['BENCH_MEMBERS'] ?? 2);
 /** A fifth of what the writers do are looks at what they wrote: more than 200 writes a second remain. */
 const callsPerSecond = Number(process.env['BENCH_CALLS'] ?? 275);
 const writers = 12;
+/** As long as a usual change of writers, with what is counted around it. */
+const stretchMs = 650;
 
 interface Move {
   readonly name: string;
@@ -96,6 +100,7 @@ export async function run(): Promise<object> {
       writesPerSecond: round(told.acknowledged / seconds, 1),
       usualMs: { p50: told.writes.p50, p99: told.writes.p99 },
       stallMs: summary(stalls.map(({ stallMs }) => stallMs)),
+      besideMs: summary(stalls.flatMap(({ besideMs }) => besideMs)),
       anyWaitMs: summary(stalls.map(({ anyWaitMs }) => anyWaitMs)),
       fenceMs: summary(moves.map(({ fenceMs }) => fenceMs)),
       retriedMs: summary(calls.filter(({ retries }) => retries > 0).map(({ tookMs }) => tookMs)),
@@ -155,10 +160,24 @@ function stallsOf(move: Move, records: readonly LoadRecord[], usual: Parameters<
   const calls = records.filter(record => record.type === 'call');
   const known = records.find(record => record.type === 'map' && record.epoch >= move.epoch);
   if (known?.type !== 'map') throw new Error(`the load never learned of ${move.name}`);
+  const change: Stretch = [known.atMs - move.fenceMs - 50, known.atMs + 500];
+  const wait = ([fromMs, toMs]: Stretch): number => stallBetween(calls, usual, fromMs, toMs);
   return {
-    stallMs: stallBetween(calls, usual, known.atMs - move.fenceMs - 50, known.atMs + 500),
-    anyWaitMs: stallBetween(calls, usual, move.fromMs, move.toMs),
+    stallMs: wait(change),
+    besideMs: stretchesBeside(move, change).map(wait),
+    anyWaitMs: wait([move.fromMs, move.toMs]),
   };
+}
+
+type Stretch = readonly [fromMs: number, toMs: number];
+
+/** None shares a call with the change of writers, unless it waited for longer than a stretch. */
+function stretchesBeside({ fromMs, toMs }: Move, change: Stretch): readonly Stretch[] {
+  const count = Math.floor((toMs - fromMs) / stretchMs);
+  return Array.from({ length: count }, (_, n): Stretch => {
+    const beginMs = fromMs + n * stretchMs;
+    return [beginMs, beginMs + stretchMs];
+  }).filter(([beginMs, endMs]) => endMs < change[0] - stretchMs || beginMs > change[1] + stretchMs);
 }
 
 function summary(values: readonly number[]): Readonly<Record<'p50' | 'p99' | 'max', number>> {

@@ -1,7 +1,8 @@
 /**
  * From `kubectl apply` to Ready, for one and for eight shards of two members, beside as many bare Patroni StatefulSets in the
  * same run. Ready means more for a shard: logins, grants and TLS are there, and under strong consistency a synchronous
- * replica; for a bare one, two ready pods and a leader are enough.
+ * replica; for a bare one, two ready pods and a leader are enough (`bareSeconds`, `ratio`). Its Patroni is in synchronous mode,
+ * too: `bareSynchronousSeconds` is until it has recorded a synchronous replica, `ratioSynchronous` the ratio to that.
  */
 import { ensureDeployed } from '#hack/deploy.ts';
 import { useCluster } from '#test-e2e/support/cluster.ts';
@@ -10,13 +11,20 @@ import { onlyLeft } from '#test-e2e/support/leaks.ts';
 import { clearNamespace, createNamespace } from '#test-e2e/support/lifecycle.ts';
 import type { TestNamespace } from '#test-e2e/support/namespace.ts';
 import { ShardClusters } from '#test-e2e/support/resources.ts';
-import { applyBare, applyWithKubectl, bareReady, removeBare } from './bare-fleet.ts';
+import { applyBare, applyWithKubectl, bareReady, bareSynchronous, removeBare } from './bare-fleet.ts';
 import { median, report, round } from './bench.ts';
+
+interface Bare {
+  readonly readySeconds: number;
+  readonly synchronousSeconds: number;
+}
 
 interface Figures {
   readonly readySeconds: number;
   readonly bareSeconds: number;
   readonly ratio: number;
+  readonly bareSynchronousSeconds: number;
+  readonly ratioSynchronous: number;
 }
 
 /** Times each is measured; the median counts. */
@@ -35,14 +43,24 @@ export async function run(): Promise<object> {
 }
 
 async function measure(namespace: TestNamespace, shards: number): Promise<Figures> {
-  const [ready, bare]: [number[], number[]] = [[], []];
+  const [ready, bare]: [number[], Bare[]] = [[], []];
   for (let turn = 1; turn <= rounds; turn++) {
     bare.push(await bareSeconds(namespace, shards));
     ready.push(await fleetSeconds(namespace, shards));
-    report(`${shards} shards, round ${turn}: Ready after ${ready.at(-1)} s, bare after ${bare.at(-1)} s`);
+    report(
+      `${shards} shards, round ${turn}: Ready after ${ready.at(-1)} s, bare ${JSON.stringify(bare.at(-1))}`,
+    );
   }
-  const [readySeconds, bareMedian] = [median(ready), median(bare)];
-  return { readySeconds, bareSeconds: bareMedian, ratio: round(readySeconds / bareMedian) };
+  const readySeconds = round(median(ready), 1);
+  const bareMedian = round(median(bare.map(each => each.readySeconds)), 1);
+  const bareSynchronousSeconds = round(median(bare.map(each => each.synchronousSeconds)), 1);
+  return {
+    readySeconds,
+    bareSeconds: bareMedian,
+    ratio: round(readySeconds / bareMedian),
+    bareSynchronousSeconds,
+    ratioSynchronous: round(readySeconds / bareSynchronousSeconds),
+  };
 }
 
 async function fleetSeconds(namespace: TestNamespace, shards: number): Promise<number> {
@@ -57,14 +75,19 @@ async function fleetSeconds(namespace: TestNamespace, shards: number): Promise<n
   return seconds;
 }
 
-async function bareSeconds(namespace: TestNamespace, shards: number): Promise<number> {
+async function bareSeconds(namespace: TestNamespace, shards: number): Promise<Bare> {
   const names = Array.from({ length: shards }, (_, index) => `bare-${index}`);
-  const seconds = await timed(async () => {
-    await applyBare(namespace, names);
-    await Promise.all(names.map(name => bareReady(namespace, name)));
-  });
+  const applied = applyBare(namespace, names);
+  const readyAfter = async (isReady: typeof bareSynchronous) => {
+    await applied;
+    await Promise.all(names.map(name => isReady(namespace, name)));
+  };
+  const [readySeconds, synchronousSeconds] = await Promise.all([
+    timed(() => readyAfter(bareReady)),
+    timed(() => readyAfter(bareSynchronous)),
+  ]);
   await removeBare(namespace, names);
-  return seconds;
+  return { readySeconds, synchronousSeconds };
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {
