@@ -108,7 +108,7 @@ describe('a fleet', () => {
     await fleet.apply({}, { annotations: { 'shardwright.io/paused': 'true' } });
     const paused = await fleet.until('Paused', cluster => cluster.status?.phase === 'Paused');
     expect(findCondition(paused, 'Reconciling')).toMatchObject({ status: 'False', reason: 'Paused' });
-    await eventually(async () => ((await shard('fleet-0')).status?.phase === 'Paused' ? true : undefined));
+    expect((await shard('fleet-0')).status?.phase).toBe('Paused');
     await quiet(writes);
     writes.length = 0;
     await fleet.client.delete(Services, at('fleet-0'));

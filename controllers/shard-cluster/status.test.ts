@@ -113,6 +113,13 @@ describe('the status of a fleet', () => {
     expect(messages['Reconciling']).toContain('social-1: it is paused');
   });
 
+  test('Paused is what it says once every shard says so: before, one may still be at work', () => {
+    const phaseWith = (...phases: string[]) =>
+      statusOf({ paused: true, shards: phases.map((phase, n) => shard(n, { phase })) }).fields.phase;
+    expect(phaseWith('Paused', 'Ready')).toBe('Pausing');
+    expect(phaseWith('Paused', 'Paused')).toBe('Paused');
+  });
+
   test.each([
     ['pending', [], 'False Pending'],
     [

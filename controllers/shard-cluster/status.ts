@@ -52,7 +52,7 @@ export function clusterStatus(input: ClusterStatusInput): ClusterStatus {
   return {
     fields: {
       observedGeneration: cluster.metadata.generation ?? 0,
-      phase: phaseOf(input, allReady, unsettled),
+      phase: phaseOf(input, sum, allReady, unsettled),
       shards: shards.length,
       readyShards: sum.ready,
       selector: `${labels.cluster}=${cluster.metadata.name}`,
@@ -76,6 +76,8 @@ interface Summary {
   readonly firstNotReady: { readonly shard: string; readonly message: string } | undefined;
   /** The first shard that goes on with its spec only when a person helps it, or lets it. */
   readonly held: { readonly shard: string; readonly message: string } | undefined;
+  /** Every shard's controller has taken its hands off. */
+  readonly paused: boolean;
   readonly worst: NonNullable<ShardClusterStatus['worst']>;
   readonly sizeBytes: number;
   readonly referenceVersion: string | undefined;
@@ -134,6 +136,9 @@ function summarize(shards: readonly Shard[]): Summary {
     schemaFailed,
     firstNotReady,
     held,
+    paused: shards.every(
+      ({ metadata, status }) => metadata.deletionTimestamp !== undefined || status?.phase === 'Paused',
+    ),
     worst,
     sizeBytes,
     referenceVersion: oldest?.version.toString(),
@@ -241,9 +246,10 @@ function statesOf(map: ShardMap): NonNullable<ShardClusterStatus['states']> {
   return states;
 }
 
-function phaseOf(input: ClusterStatusInput, allReady: boolean, unsettled: number): string {
+function phaseOf(input: ClusterStatusInput, sum: Summary, allReady: boolean, unsettled: number): string {
   if (input.cluster.metadata.deletionTimestamp) return 'Deleting';
-  if (input.paused) return 'Paused';
+  // Who reads Paused may rely on it: what was under way on a shard when the pause came has ended.
+  if (input.paused) return sum.paused ? 'Paused' : 'Pausing';
   if (input.problem) return 'Stalled';
   if (input.progress !== undefined) return 'Recovering';
   const before = input.cluster.status?.phase;
