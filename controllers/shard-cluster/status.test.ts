@@ -33,6 +33,10 @@ function statusOf(over: Partial<ClusterStatusInput> = {}) {
   return { fields, by, messages };
 }
 
+function phaseWhilePaused(...phases: string[]) {
+  return statusOf({ paused: true, shards: phases.map((phase, n) => shard(n, { phase })) }).fields.phase;
+}
+
 describe('the status of a fleet', () => {
   test('is not settled by what a shard said before it was changed', () => {
     const shards = onceApplied([shard(0), shard(1)], new Set(['social-1']));
@@ -114,10 +118,8 @@ describe('the status of a fleet', () => {
   });
 
   test('Paused is what it says once every shard says so: before, one may still be at work', () => {
-    const phaseWith = (...phases: string[]) =>
-      statusOf({ paused: true, shards: phases.map((phase, n) => shard(n, { phase })) }).fields.phase;
-    expect(phaseWith('Paused', 'Ready')).toBe('Pausing');
-    expect(phaseWith('Paused', 'Paused')).toBe('Paused');
+    expect(phaseWhilePaused('Paused', 'Ready')).toBe('Pausing');
+    expect(phaseWhilePaused('Paused', 'Paused')).toBe('Paused');
   });
 
   test.each([

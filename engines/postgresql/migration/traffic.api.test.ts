@@ -139,7 +139,6 @@ async function writtenBetween(sabotage?: Sabotage): Promise<unknown> {
   await connectStreams(session);
   const { source, target } = pair;
   const write = () => source.admin.query('UPDATE accounts SET version = version + 1 WHERE id = $1', [moving]);
-  const versionAt = ({ admin }: Side) => value(admin, 'SELECT version FROM accounts WHERE id = $1', [moving]);
   await halt(source, 'back');
   await write();
   await until(
@@ -159,6 +158,10 @@ async function writtenBetween(sabotage?: Sabotage): Promise<unknown> {
     done => done === true,
   );
   return versionAt(source);
+}
+
+function versionAt({ admin }: Side): Promise<unknown> {
+  return value(admin, 'SELECT version FROM accounts WHERE id = $1', [moving]);
 }
 
 /** The stream to this end stands still. */

@@ -238,13 +238,16 @@ function newCredentials(): Credentials {
   };
 }
 
-/** This machine's address on the network of Docker containers. */
+/**
+ * This machine's address on the network of Docker containers. A Docker engine that has just made the bridge names none until it is
+ * started again: it has taken the first of the subnet.
+ */
 export async function bridgeAddress(): Promise<string> {
-  const format = '{{range .IPAM.Config}}{{.Gateway}} {{end}}';
+  const format = '{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}{{"\\n"}}{{end}}';
   const { stdout } = await exec('docker', ['network', 'inspect', 'bridge', `--format=${format}`]);
-  const address = stdout.split(/\s+/).find(word => /^\d+\.\d+\.\d+\.\d+$/.test(word));
-  if (address === undefined) throw new Error(`Docker's bridge has no address: ${stdout}`);
-  return address;
+  const [, first, gateway] = /^(\d+\.\d+\.\d+\.)0\/\d+ (\d+\.\d+\.\d+\.\d+)?/m.exec(stdout) ?? [];
+  if (first === undefined) throw new Error(`Docker's bridge has no IPv4 address: ${stdout}`);
+  return gateway ?? `${first}1`;
 }
 
 async function freePort(address: string): Promise<number> {
