@@ -164,7 +164,7 @@ export function createControllers(options: ControllersOptions): readonly Control
       // What was decided in a database must reach the map soon, also after an outage.
       backoff: { baseMs: 100, maxMs: 2000 },
       deadlineMs: COMPARISON_MS + 60_000,
-      sources: migrationSources(caches),
+      sources: migrationSources(caches, clock),
       reconcile: terminalWhenInvalid(
         createMigrationReconciler({
           client,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { KubeObject } from '#kernel/object.ts';
-import { clusterNamed, migrationStage, migrationUse } from './migrations.ts';
+import { changesWriters, clusterNamed, migrationStage, migrationUse } from './migrations.ts';
 
 const fleet = { namespace: 'default', name: 'social' };
 
@@ -151,4 +151,16 @@ describe('storage classes of shards that moves have made', () => {
   test('are not in something damaged', () => {
     expect(classes(moved([]), moved({ name: 4, storageClassName: 'fast' }))).toEqual([]);
   });
+});
+
+test.each([
+  ['at the switch', migration({}, { phase: 'SwitchWrites' }), true],
+  ['after it, when it may be rolled back', migration({}, { phase: 'VerifyAndCleanup' }), true],
+  ['not before', migration({}, { phase: 'SwitchReads' }), false],
+  ['not once it has ended', migration({}, { phase: 'Completed' }), false],
+  ['not for another fleet', migration({ cluster: { name: 'x' } }, { phase: 'SwitchWrites' }), false],
+  ['not in another namespace', migration({}, { phase: 'SwitchWrites' }, 'other'), false],
+  ['not before it was looked at', migration({}), false],
+])('a migration may change who takes writes: %s', (_what, object, expected) => {
+  expect(changesWriters([migration({}), object], fleet)).toBe(expected);
 });

@@ -58,3 +58,18 @@ export function clusterNamed(migration: KubeObject): string | undefined {
 export function migrationStage(migration: KubeObject): string {
   return JSON.stringify([fields(migration['status'])['phase'], shardsInUse(migration)]);
 }
+
+/** Whether a migration of the fleet is at a stage at which it may change who takes writes. */
+export function changesWriters(migrations: Iterable<KubeObject>, fleet: Request): boolean {
+  for (const migration of migrations) {
+    const { phase } = fields(migration['status']);
+    const mayChange = phase === 'SwitchWrites' || phase === 'VerifyAndCleanup';
+    if (
+      mayChange &&
+      migration.metadata.namespace === fleet.namespace &&
+      clusterNamed(migration) === fleet.name
+    )
+      return true;
+  }
+  return false;
+}

@@ -3,6 +3,7 @@
 import { withoutBackupFields } from '#controllers/backup-fields.ts';
 import { byCluster, type Caches, indexKey, regionLabel } from '#controllers/caches.ts';
 import { isMapPage } from '#controllers/shard-map/config-maps.ts';
+import { QUIET_MS } from '#controllers/shard-migration/sources.ts';
 import { throttled } from '#controllers/throttle.ts';
 import { labels } from '#crds/api/names.ts';
 import { InvalidObjectError } from '#crds/api/parse.ts';
@@ -13,7 +14,7 @@ import type { StoreEvent } from '#kernel/reflector.ts';
 import { type Request, type Source, specChanged, toLabel, toSelf, watching } from '#kernel/source.ts';
 
 import { clusterOf } from './facts.ts';
-import { clusterNamed, migrationStage } from './migrations.ts';
+import { changesWriters, clusterNamed, migrationStage } from './migrations.ts';
 
 /** Per shard of the fleet, and the most that a change of status waits before it is summed up. */
 const GATHER_MS_PER_SHARD = 4;
@@ -34,7 +35,11 @@ export function clusterSources(caches: Caches, clock: Clock): readonly Source[] 
   return [
     watching({ reflector: caches.shardClusters, map: toSelf, predicate: specChanged }),
     throttled(watching({ reflector: caches.shards, map, predicate: beyondBackups }), clock, gatherMs),
-    watching({ reflector: caches.configMaps, map, predicate: ({ object }) => isMapPage(object) }),
+    throttled(
+      watching({ reflector: caches.configMaps, map, predicate: ({ object }) => isMapPage(object) }),
+      clock,
+      fleet => (changesWriters(caches.shardMigrations.values(), fleet) ? QUIET_MS : 0),
+    ),
     watching({
       reflector: caches.shardMigrations,
       map: ({ object }) => {

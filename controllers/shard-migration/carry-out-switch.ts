@@ -9,6 +9,12 @@ import { cut, emit, fleetOf, type Outcome, type Pass, planOf, sessionOf, uidOf }
 /** For clients to open sessions under the next logins: dozens of them cost half a second on a busy machine. */
 const leadMs = 750;
 
+/**
+ * What is left to do after a change of writers hurries nobody, but its sessions and requests would take the machine from the calls that have
+ * waited. Whoever else looks at a changed map waits as long: see `QUIET_MS` of both sources.
+ */
+const REST_MS = 1000;
+
 export async function fence(pass: Pass, action: Action & { readonly kind: 'Fence' }): Promise<Outcome> {
   const { deps, facts, context, record } = pass;
   const { transfer, change, limits } = action;
@@ -92,7 +98,8 @@ export async function publish(pass: Pass, action: Action & { readonly kind: 'Pub
     'Publish',
     `writes go to ${move.to} now, epoch ${map.epoch}${stall}`,
   );
-  return undefined;
+  pass.restMs = REST_MS;
+  return 'Stop';
 }
 
 /** How long writers have been waiting already for somebody to finish what an earlier pass decided. */

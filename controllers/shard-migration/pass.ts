@@ -21,6 +21,8 @@ export interface Pass {
   readonly wrote: (object: KubeObject | undefined) => void;
   /** How long writers have been waiting by the fence's own account, and since when we wait on top of that. */
   fenced: { readonly stallMs: number; readonly atMs: number } | undefined;
+  /** How long the next pass is put off, in milliseconds. */
+  restMs: number;
 }
 
 /** `Stop`: what follows makes no sense any more. */

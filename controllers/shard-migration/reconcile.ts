@@ -55,6 +55,7 @@ async function reconcile(
     record: change => status.write(change(status.current)),
     wrote: object => status.wrote(object),
     fenced: undefined,
+    restMs: 0,
   };
   const failure = await carryOutDecision(pass, decision);
   if (failure) {
@@ -64,13 +65,13 @@ async function reconcile(
   // Having ended, it still has to let go.
   return decision.kind === 'Done' && facts.status.phase !== decision.phase
     ? { requeueAfterMs: AGAIN_MS }
-    : again(decision);
+    : again(decision, pass.restMs);
 }
 
-function again(decision: Decision): ReconcileResult {
+function again(decision: Decision, restMs: number): ReconcileResult {
   switch (decision.kind) {
     case 'Act':
-      return { requeueAfterMs: AGAIN_MS };
+      return { requeueAfterMs: Math.max(AGAIN_MS, restMs) };
     case 'Wait':
     case 'Stalled':
       return { requeueAfterMs: decision.againMs };

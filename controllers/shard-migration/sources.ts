@@ -6,14 +6,19 @@ import { type Caches } from '#controllers/caches.ts';
 import { findCondition } from '#controllers/conditions.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
 import { mapLabel, mapLabelValue } from '#controllers/shard-map/config-maps.ts';
+import { throttled } from '#controllers/throttle.ts';
 import { labels } from '#crds/api/names.ts';
+import type { Clock } from '#kernel/clock.ts';
 import type { KubeObject } from '#kernel/object.ts';
 import { priorities } from '#kernel/queue.ts';
 import type { StoreEvent } from '#kernel/reflector.ts';
 import { type Request, type Source, specChanged, toSelf, watching } from '#kernel/source.ts';
 import { ENDED } from './facts.ts';
 
-export function migrationSources(caches: Caches): readonly Source[] {
+/** From the mark of a map until after the rest that follows a change of writers: nobody needs to hear of one step of it. */
+export const QUIET_MS = 2000;
+
+export function migrationSources(caches: Caches, clock: Clock): readonly Source[] {
   /** Migrations of a fleet that have not ended. */
   const ofFleet = (namespace: string | undefined, cluster: unknown): readonly Request[] =>
     [...caches.shardMigrations.values()]
@@ -43,11 +48,15 @@ export function migrationSources(caches: Caches): readonly Source[] {
       map: ({ object }) => ofFleet(object.metadata.namespace, object.metadata.name),
     }),
     watching({ reflector: caches.shards, predicate: readinessChanged, map: byLabel }),
-    watching({
-      reflector: caches.configMaps,
-      predicate: ({ object }) => object.metadata.labels?.[mapLabel] === mapLabelValue,
-      map: byLabel,
-    }),
+    throttled(
+      watching({
+        reflector: caches.configMaps,
+        predicate: ({ object }) => object.metadata.labels?.[mapLabel] === mapLabelValue,
+        map: byLabel,
+      }),
+      clock,
+      () => QUIET_MS,
+    ),
   ];
 }
 
