@@ -8,17 +8,20 @@ const request = (name: string): Request => ({ namespace: 'default', name });
 function setUp(delayMs: (of: Request) => number) {
   const clock = new FakeClock();
   const woken: string[] = [];
-  let event: Enqueue = () => undefined;
+  const listening: Enqueue[] = [];
   const source: Source = {
     subscribe(enqueue) {
-      event = enqueue;
+      listening.push(enqueue);
       return { [Symbol.dispose]: () => undefined };
     },
     resync: enqueue => enqueue(request('all'), 0),
   };
   const gathered = throttled(source, clock, delayMs);
   const enqueue: Enqueue = ({ name }, priority) => woken.push(`${name} ${priority}`);
-  return { clock, woken, gathered, enqueue, event: (name: string, n = 1) => event(request(name), n) };
+  const event = (name: string, priority = 1): void => {
+    for (const each of listening) each(request(name), priority);
+  };
+  return { clock, woken, gathered, enqueue, event };
 }
 
 test('events of one name are one, of the highest priority; another name does not wait for it', async () => {

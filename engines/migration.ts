@@ -75,12 +75,17 @@ export interface FenceLimits {
   readonly maxStallMs: number;
 }
 
-/** For whoever wants to be ready before writers have to wait. */
+/** For whoever tells others of a switch: before writers have to wait, and what came of it. */
 export interface FenceNotice {
   /** Called once the next writers of both ends can log in. */
   readonly opened: () => Promise<void>;
   /** How long the fence waits then, in milliseconds. */
   readonly leadMs: number;
+  /**
+   * Asked right before writers have to wait, each time: why nobody could be told of the outcome at this moment; undefined when all could.
+   * They would wait for as long as that lasts.
+   */
+  readonly hindrance: () => Promise<string | undefined>;
 }
 
 export type FenceResult =

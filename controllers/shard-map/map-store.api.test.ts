@@ -6,10 +6,12 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { byCluster, createCaches, indexKey } from '#controllers/caches.ts';
 import { labels } from '#crds/api/names.ts';
 import { type ApiTest, apiTest, eventually } from '#hack/api-test.ts';
+import { accessAuth } from '#hack/local-apiserver.ts';
 import { ConflictError } from '#kernel/errors.ts';
 import type { KubeClient } from '#kernel/kube-client.ts';
 import { silentLog } from '#kernel/log.ts';
 import { type ConfigMap, ConfigMaps } from '#kernel/resources.ts';
+import { TcpProxy } from '#kernel/testing/tcp-proxy.ts';
 import { addShards, removeShard, settleMove, withShardState } from '#sharding/change.ts';
 import { createMap } from '#sharding/create-map.ts';
 import { InvalidChangeError, MapInTransitionError } from '#sharding/errors.ts';
@@ -37,8 +39,9 @@ afterEach(() => cleanup.disposeAsync());
 /** A store with a cache of its own, as an operator has it. `guardWrite` throws to refuse a write. */
 async function operator(
   guardWrite?: () => void,
+  auth = accessAuth(api.access),
 ): Promise<{ store: MapStore; stop: () => Promise<void>; caches: ReturnType<typeof createCaches> }> {
-  const client = api.newClient(guardWrite ? { guardWrite } : {});
+  const client = api.newClient({ auth, ...(guardWrite && { guardWrite }) });
   const caches = createCaches({ client, log: silentLog, namespaces: [api.namespace] });
   const stopping = new AbortController();
   const running = caches.configMaps.run(stopping.signal);
@@ -168,6 +171,28 @@ describe('a mark', () => {
     await store.announce(fleet(), 'me', { 'social-1': 2 }, signal);
     await store.publish(fleet(), { by: 'me', signal, change: spread });
     expect(await announced()).toEqual([]);
+  });
+
+  test('says what is in the way of publishing: another one’s mark, a header that is not ours, no API server', async () => {
+    const server = new URL(api.access.url);
+    await using proxy = await TcpProxy.to(server);
+    server.port = String(proxy.port);
+    const { store, stop } = await operator(undefined, { ...accessAuth(api.access), server });
+    await store.create(fleet(), large('social'), owner, signal);
+    await store.mark(fleet(), 'me', signal);
+    expect(await store.hindrance(fleet(), 'me', signal)).toBeUndefined();
+    expect(await store.hindrance(fleet(), 'you', signal)).toContain('me');
+    proxy.cut();
+    expect(await store.hindrance(fleet(), 'me', signal)).toContain('could not be published now');
+    proxy.open();
+    expect(await store.hindrance(fleet(), 'me', signal)).toBeUndefined();
+    proxy.silence();
+    expect(await store.hindrance(fleet(), 'me', signal)).toContain('could not be published now');
+    await stop();
+    const header = (await stored()).find(page => page.metadata.annotations?.[markAnnotation]);
+    const body = { metadata: { labels: { by: 'hand' } } };
+    await api.client.patch(ConfigMaps, header?.metadata ?? { name: '' }, { type: 'merge', body });
+    expect(await store.hindrance(fleet(), 'me', signal)).toContain('changed meanwhile');
   });
 
   test('changes no page: nothing is sent to readers for it', async () => {

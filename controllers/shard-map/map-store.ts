@@ -49,6 +49,9 @@ export interface Publication {
   readonly signal: AbortSignal;
 }
 
+/** In milliseconds; as long as writers would have to wait for a slow API server at most, were it asked while they do. */
+const SOON_MS = 500;
+
 /** Pages written at a time. */
 const AT_ONCE = 8;
 
@@ -127,6 +130,24 @@ export class MapStore {
       const stored = this.#writable(request, by);
       if (stored.markedBy === by) await this.#replaceHeader(request, stored, by, signal, coming);
     });
+  }
+
+  /**
+   * Why the change that `by` has marked could not be published at this moment, by the API server's own word: it must answer soon, and know
+   * no other header than we do. Undefined when it could.
+   */
+  async hindrance(request: Request, by: string, signal: AbortSignal): Promise<string | undefined> {
+    try {
+      const known = this.#writable(request, by).objects.get('header');
+      if (!known) return `the shard map of ${request.name} has no header`;
+      const soon = AbortSignal.any([signal, AbortSignal.timeout(SOON_MS)]);
+      const { metadata } = await this.#client.get(ConfigMaps, known.metadata, { signal: soon });
+      if (metadata.resourceVersion === known.metadata.resourceVersion) return undefined;
+      return `the shard map of ${request.name} was changed meanwhile`;
+    } catch (error) {
+      signal.throwIfAborted();
+      return `the shard map could not be published now: ${error instanceof Error ? error.message : String(error)}`;
+    }
   }
 
   /** Takes back a mark; another one's is left alone. Throws MapInTransitionError: then publish instead. */

@@ -11,7 +11,7 @@ const leadMs = 750;
 
 /**
  * What is left to do after a change of writers hurries nobody, but its sessions and requests would take the machine from the calls that have
- * waited. Whoever else looks at a changed map waits as long: see `QUIET_MS` of both sources.
+ * waited. Whoever else looks at a changed map waits as well: see `QUIET_MS`.
  */
 const REST_MS = 1000;
 
@@ -20,21 +20,23 @@ export async function fence(pass: Pass, action: Action & { readonly kind: 'Fence
   const { transfer, change, limits } = action;
   const plan = planOf(facts, transfer);
   const names = `${shardOfEnd(plan, otherEnd(change.to))} -> ${shardOfEnd(plan, change.to)}`;
+  const mark = markOf(uidOf(facts), action);
   context.log.info({ transfer, to: change.to }, 'switching writes');
   const coming = {
     [plan.source]: change.generations.source.to,
     [plan.target]: change.generations.target.to,
   };
   const result = await (await sessionOf(pass, transfer)).fence(change, limits, {
-    opened: () => deps.maps.announce(fleetOf(facts), markOf(uidOf(facts), action), coming, context.signal),
+    opened: () => deps.maps.announce(fleetOf(facts), mark, coming, context.signal),
     leadMs,
+    hindrance: () => deps.maps.hindrance(fleetOf(facts), mark, context.signal),
   });
   if (result.kind === 'Fenced') {
     const stallMs = result.stallMs + sinceDecided(pass, action);
     pass.fenced = { stallMs, atMs: deps.clock.monotonicMs() };
     return undefined;
   }
-  await deps.maps.unmark(fleetOf(facts), markOf(uidOf(facts), action), context.signal);
+  await deps.maps.unmark(fleetOf(facts), mark, context.signal);
   deps.metrics.cutoversUndone.inc({ reason: result.reason });
   const lastUndone = cut(`${result.reason}: ${result.message}`);
   const lastUndoneTime = deps.clock.now().toISOString();

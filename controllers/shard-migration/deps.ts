@@ -18,7 +18,7 @@ export interface MigrationDeps {
   readonly caches: MigrationCaches;
   readonly objects: MigrationObjects;
   readonly shards: ShardAccess;
-  readonly maps: Pick<MapStore, 'read' | 'mark' | 'announce' | 'unmark' | 'publish'>;
+  readonly maps: Pick<MapStore, 'read' | 'mark' | 'announce' | 'hindrance' | 'unmark' | 'publish'>;
   readonly statuses: StatusMemory;
   readonly planning: InTurn;
   readonly events: Pick<EventRecorder, 'emit' | 'conditionsChanged'>;

@@ -338,17 +338,23 @@ class FakeSession implements TransferSession {
     }
     this.#prepared('source').backVerified = undefined;
     await notice?.opened();
+    const hindrance = await notice?.hindrance();
     try {
       losing.locked = true;
       this.#step('locked');
       const stream = this.#world.stream(this.#transfer.id, to === 'target' ? 'forward' : 'back');
       const reason =
-        this.#world.undo.shift() ?? (stream?.connected && !stream.broken ? undefined : 'StreamBehind');
+        (hindrance === undefined ? this.#world.undo.shift() : 'Hindered') ??
+        (stream?.connected && !stream.broken ? undefined : 'StreamBehind');
       if (reason !== undefined || !stream) {
         for (const end of ['source', 'target'] as const) {
           this.#end(end).closeLogin(login('write', generations[end].to));
         }
-        return { kind: 'Undone', reason: reason ?? 'NoStream', message: 'writes did not arrive in time' };
+        return {
+          kind: 'Undone',
+          reason: reason ?? 'NoStream',
+          message: hindrance ?? 'writes did not arrive in time',
+        };
       }
       flow(stream, Number.POSITIVE_INFINITY);
       this.#step('arrived');

@@ -179,7 +179,7 @@ test('sessions under logins that were announced end with them: a pooler would ha
     }
   };
   const short = { ...limits, lockTimeoutMs: 100, maxStallMs: 350 };
-  const undone = await session.fence(change, short, { leadMs: 0, opened });
+  const undone = await session.fence(change, short, { leadMs: 0, opened, hindrance: async () => undefined });
   expect(undone).toMatchObject({ kind: 'Undone' });
   expect(early).toHaveLength(4);
   for (const { admin } of [pair.source, pair.target]) {
@@ -194,6 +194,25 @@ test('sessions under logins that were announced end with them: a pooler would ha
     () => session.fence(change, limits),
     ({ kind }) => kind === 'Fenced',
   );
+});
+
+test('nobody waits for a decision that nobody could be told of', async () => {
+  await connectStreams(session);
+  const writer = await pair.writer('source');
+  await writer.query(`BEGIN; UPDATE users SET name = 'open' WHERE id = 1`);
+  const notice = {
+    leadMs: 0,
+    opened: async () => undefined,
+    hindrance: async () => 'the API server is away',
+  };
+  // It does not even come as far as to wait for the writer.
+  const undone = await session.fence(pair.switchTo('write', 'target'), limits, notice);
+  expect(undone).toEqual({ kind: 'Undone', reason: 'Hindered', message: 'the API server is away' });
+  await writer.query('COMMIT');
+  await writer.end();
+  for (const { admin } of [pair.source, pair.target])
+    expect(await value(admin, `SELECT count(*)::int FROM pg_roles WHERE rolname = 'app_g2'`)).toBe(0);
+  expect(await session.observe()).toMatchObject({ writes: 'source' });
 });
 
 test('what is cut off at any moment ends', async () => {

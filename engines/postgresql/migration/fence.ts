@@ -39,6 +39,11 @@ interface Parties {
   readonly closing: readonly string[];
 }
 
+interface Terms {
+  readonly limits: FenceLimits;
+  readonly notice: FenceNotice | undefined;
+}
+
 /** Stops a try; nothing was changed. */
 class UndoneError extends Error {
   override readonly name = 'UndoneError';
@@ -56,7 +61,7 @@ export async function fence(
   ends: Ends,
   transfer: Transfer,
   change: Switch,
-  { limits, notice }: { readonly limits: FenceLimits; readonly notice: FenceNotice | undefined },
+  { limits, notice }: Terms,
   hooks: Hooks,
 ): Promise<FenceResult> {
   const decided = await readDecision(ends, transfer.id);
@@ -76,7 +81,7 @@ export async function fence(
       await hooks.pace.pause(notice.leadMs);
       await hooks.step('announced');
     }
-    const result = await tries(parties, transfer, change, limits, hooks);
+    const result = await tries(parties, transfer, change, { limits, notice }, hooks);
     if (result.kind === 'Undone') await undo(parties, transfer, change, hooks.pace);
     if ('decision' in result) {
       await hooks.step('committed');
@@ -153,11 +158,13 @@ async function tries(
   parties: Parties,
   transfer: Transfer,
   change: Switch,
-  limits: FenceLimits,
+  { limits, notice }: Terms,
   hooks: Hooks,
 ): Promise<Tried> {
   let stalled = 0;
   for (let count = 1; ; count++) {
+    const hindrance = await notice?.hindrance();
+    if (hindrance !== undefined) return { kind: 'Undone', reason: 'Hindered', message: hindrance };
     const left = limits.maxStallMs - stalled;
     const watch = { from: performance.now() };
     try {
