@@ -121,7 +121,13 @@ export function createCaches(options: CachesOptions) {
       transform: pick('spec.resources', 'spec.storageClassName'),
       indexes,
     }),
-    configMaps: new Reflector({ ...children, resource: ConfigMaps, indexes }),
+    configMaps: new Reflector({
+      ...children,
+      resource: ConfigMaps,
+      indexes,
+      // Every replica tells clients of maps: writes that have just changed owner wait until the one that a client asks knows it, too.
+      timing: { backoffMaxMs: 1000 },
+    }),
     services: new Reflector({ ...children, resource: Services }),
     serviceAccounts: new Reflector({ ...children, resource: ServiceAccounts }),
     roles: new Reflector({ ...children, resource: Roles }),

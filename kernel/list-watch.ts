@@ -30,10 +30,7 @@ export interface ListWatchTiming {
   /** How much later than `watchSeconds` a server may end a watch before it is taken for dead. */
   readonly endGraceMs: number;
   readonly backoffBaseMs: number;
-  /**
-   * For so long a replica may know less than another after the API server is back, and the clients whom it tells of maps with it: it must
-   * be well below the time that their calls have.
-   */
+  /** For so long a process may know less than another after the API server is back. */
   readonly backoffMaxMs: number;
 }
 
