@@ -49,7 +49,7 @@ export interface Publication {
   readonly signal: AbortSignal;
 }
 
-/** In milliseconds; as long as writers would have to wait for a slow API server at most, were it asked while they do. */
+/** How soon the API server must answer for a change to begin that others have to wait for, in milliseconds. */
 const SOON_MS = 500;
 
 /** Pages written at a time. */
