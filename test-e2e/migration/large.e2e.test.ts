@@ -17,13 +17,14 @@ beforeAll(async () => {
     ...single,
     shards: 1,
     engine: { parameters: { shared_buffers: '128MB' } },
+    storage: { size: '8Gi' },
   });
   await space.current.kubectl('scale', 'shardcluster/fleet', '--replicas=2');
   await space.current.current();
 });
 
 it('splits a table of ten million rows under load', { timeout: 3_600_000 }, async ({ skip }) => {
-  skip(!wanted, 'takes a quarter of an hour: part of make matrix');
+  skip(!wanted, 'takes up to a quarter of an hour: part of make matrix');
   const ns = space.current;
   const load = await startLoad(ns, {
     shape: { owners: 1000 },
