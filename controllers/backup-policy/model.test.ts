@@ -6,10 +6,11 @@
 import { array, assert, asyncProperty, constantFrom, nat, oneof, record, tuple } from 'fast-check';
 import { expect, test } from 'vitest';
 import { BackupWorld } from '#controllers/testing/backup-world.ts';
+import type { ShardBackupStatus } from '#crds/api/backup/shard-status.ts';
 import { annotations } from '#crds/api/names.ts';
 
-const SHARDS = 3;
-const shard = nat(SHARDS - 1).map(i => `social-${i}`);
+const shards = ['social-0', 'social-1', 'social-2'];
+const shard = constantFrom(...shards);
 
 const fault = oneof(
   record({ kind: constantFrom('behind', 'hole', 'unverified', 'silent', 'well'), shard }),
@@ -85,10 +86,23 @@ function heal(world: BackupWorld): void {
 
 const day = array(tuple(fault, constantFrom(1, 2, 5, 30)), { minLength: 1, maxLength: 25 });
 
+/** What was asked for anew has failed, and is tried again when all is well already. */
+const failsAgain: [Fault, number][] = [
+  [{ kind: 'ask for a backup', shard: 'social-0' }, 5],
+  [{ kind: 'find the Secret' }, 1],
+  [{ kind: 'jobs end without a word' }, 1],
+  [{ kind: 'ask for a backup', shard: 'social-0' }, 5],
+];
+
+/** The policy's sums may be a moment behind; and what has failed is tried again by itself, after a while. */
+function isIdle(backup: ShardBackupStatus | undefined): boolean {
+  return backup?.asked === undefined && backup?.running === undefined && backup?.failed === undefined;
+}
+
 test('any day ends well', { timeout: 120_000 }, async () => {
   await assert(
     asyncProperty(day, async faults => {
-      const world = new BackupWorld({ shards: SHARDS });
+      const world = new BackupWorld({ shards: shards.length });
       for (const [what, seconds] of faults) {
         inflict(world, what);
         await world.second(seconds === 1 ? 1 : 5);
@@ -99,6 +113,7 @@ test('any day ends well', { timeout: 120_000 }, async () => {
         world.status('nightly').phase === 'Protected' &&
         world.status('nightly').backups?.waiting === 0 &&
         world.status('nightly').backups?.running === 0 &&
+        shards.every(name => isIdle(world.backup(name))) &&
         world.condition('RTOMet')?.startsWith('False') !== true &&
         world.jobs.all().every(({ metadata }) => !metadata.name.endsWith('drill'));
       // Shards whose last drill has failed are drilled again.
@@ -117,6 +132,6 @@ test('any day ends well', { timeout: 120_000 }, async () => {
       if (minute < 50) await world.run(60);
       expect(minute < 50 ? made() : before).toBe(before);
     }),
-    { numRuns: 40 },
+    { numRuns: 40, examples: [[failsAgain]] },
   );
 });
