@@ -35,7 +35,7 @@ export function migrationUse(
   let emptying = false;
   for (const migration of migrations) {
     const [spec, status] = [fields(migration['spec']), fields(migration['status'])];
-    if (migration.metadata.namespace !== fleet.namespace || clusterNamed(migration) !== fleet.name) continue;
+    if (!isOf(migration, fleet)) continue;
     if (migration.metadata.uid !== undefined) uids.add(migration.metadata.uid);
     const { name: made, storageClassName } = fields(status['newShard']);
     if (typeof made === 'string' && status['clusterUid'] === uid) {
@@ -63,13 +63,11 @@ export function migrationStage(migration: KubeObject): string {
 export function changesWriters(migrations: Iterable<KubeObject>, fleet: Request): boolean {
   for (const migration of migrations) {
     const { phase } = fields(migration['status']);
-    const mayChange = phase === 'SwitchWrites' || phase === 'VerifyAndCleanup';
-    if (
-      mayChange &&
-      migration.metadata.namespace === fleet.namespace &&
-      clusterNamed(migration) === fleet.name
-    )
-      return true;
+    if ((phase === 'SwitchWrites' || phase === 'VerifyAndCleanup') && isOf(migration, fleet)) return true;
   }
   return false;
+}
+
+function isOf(migration: KubeObject, fleet: Request): boolean {
+  return migration.metadata.namespace === fleet.namespace && clusterNamed(migration) === fleet.name;
 }

@@ -5,7 +5,7 @@
 import { type Caches } from '#controllers/caches.ts';
 import { findCondition } from '#controllers/conditions.ts';
 import { shardOf } from '#controllers/shard/facts.ts';
-import { mapLabel, mapLabelValue } from '#controllers/shard-map/config-maps.ts';
+import { isMapPage } from '#controllers/shard-map/config-maps.ts';
 import { throttled } from '#controllers/throttle.ts';
 import { labels } from '#crds/api/names.ts';
 import type { Clock } from '#kernel/clock.ts';
@@ -51,7 +51,7 @@ export function migrationSources(caches: Caches, clock: Clock): readonly Source[
     throttled(
       watching({
         reflector: caches.configMaps,
-        predicate: ({ object }) => object.metadata.labels?.[mapLabel] === mapLabelValue,
+        predicate: ({ object }) => isMapPage(object),
         map: byLabel,
       }),
       clock,
